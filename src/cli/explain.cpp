@@ -1,0 +1,369 @@
+#include "cli/explain.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <deque>
+
+#include "base/input.h"
+#include "base/text.h"
+#include "cli/messages.h"
+#include "cli/rules_input.h"
+#include "journey/decide.h"
+#include "journey/group.h"
+#include "journey/join.h"
+#include "packet/filter.h"
+#include "report/json.h"
+#include "report/kernel_log.h"
+#include "report/text.h"
+#include "trace/log_reader.h"
+
+namespace fwtrace::cli {
+namespace {
+
+using journey::Journey;
+using journey::OutcomeKind;
+
+constexpr OptionRow kOptions[] = {
+    {"--rules", "FILE", "the rules of that machine: iptables-save, iptables -S or -L output; may be given again"},
+    {"--from", "DIALECT", "read only this kind of line: kernel, nft or xtables (default: each line is recognised)"},
+    {"--dropped", "", "show only packets that were dropped, rejected or lost, or most likely so"},
+    {"--host", "NAME", "show only packets logged by this host"},
+    {"-c", "N", "show at most N packets (default 0: all)"},
+    {"-v,--verbose", "", "every step, with rule texts and header changes"},
+    {"-q,--quiet", "", "one line a packet"},
+    {"--json", "", "one JSON object a line (docs/json.md)"},
+    {"--format", "FORM", "text, or kernel: the lines the kernel would have logged"},
+    {"--strict", "", "exit with 5 if nothing was seen, lines were lost, or a verdict is left open"},
+    {"--color", "WHEN", "auto, always or never"},
+    {"-h,--help", "", "this help"},
+};
+constexpr std::string_view kExamples[] = {
+    "fwtrace explain /var/log/kern.log --rules rules.save --dropped",
+    "fwtrace explain 'kern.log*' -p tcp --dport 80 -d 10.1.2.3",
+    "journalctl -k -o json | fwtrace explain - -q",
+};
+
+enum class Form { Text, Json, Kernel };
+
+struct Settings {
+  Form form = Form::Text;
+  report::TextStyle style;
+  packet::Filter filter;
+  std::optional<trace::Dialect> from;
+  bool dropped = false;
+  bool strict = false;
+  std::string host;
+  std::uint64_t most = 0;
+};
+
+// The work of one run: reader → grouper → joiner → decider → filter → report.
+class Run {
+ public:
+  Run(World& world, const Settings& settings, const ruleset::Rulebook& book, base::Sources& sources)
+      : world_(world),
+        settings_(settings),
+        book_(book),
+        sources_(sources),
+        joiner_(book, [this](base::Diagnostic d) { early_warnings_.push_back(std::move(d)); }),
+        grouper_(seen_, summary_, [this](Journey& j) { take(j); }),
+        reader_(names_, grouper_, settings.from),
+        text_(world.out, sources, settings.style) {
+    seen_.see(book);
+  }
+
+  int read(const std::vector<std::string>& paths) {
+    int status = kDone;
+    for (const std::string& path : paths) {
+      auto input = base::Input::open(path, world_.in);
+      if (!input) {
+        status = std::max(status, report_error(world_, input.error()));
+        continue;
+      }
+      reader_.begin(sources_.add(input->name()));
+      while (true) {
+        auto chunk = input->read();
+        if (!chunk) {
+          status = std::max(status, report_error(world_, chunk.error()));
+          break;
+        }
+        if (chunk->empty()) break;
+        look_at_start(*chunk);
+        reader_.push(*chunk);
+        if (enough()) break;
+        show_progress(*input);
+      }
+      reader_.finish();
+      grouper_.end_of_input();
+      if (enough()) break;
+    }
+    end_progress();
+    grouper_.finish();
+    release();
+    return status;
+  }
+
+  int finish(int status) {
+    summary_.lines = reader_.lines();
+    summary_.bytes = reader_.bytes();
+    summary_.line_kinds = reader_.line_kinds();
+    if (summary_.events == 0 && status == kDone) status = nothing_found();
+    switch (settings_.form) {
+      case Form::Text:
+        if (summary_.events > 0) text_.finish(summary_);
+        break;
+      case Form::Json: report::write_json(world_.out, summary_, sources_); break;
+      case Form::Kernel: break;
+    }
+    if (status == kDone && settings_.strict && is_open()) status = kStrict;
+    return status;
+  }
+
+ private:
+  bool enough() const { return world_.out.closed() || (settings_.most != 0 && summary_.shown >= settings_.most); }
+
+  bool is_open() const {
+    const auto count = [&](OutcomeKind kind) { return summary_.outcomes[static_cast<std::size_t>(kind)]; };
+    return summary_.shown == 0 || summary_.lost_lines > 0 || summary_.losses_uncounted > 0 ||
+           count(OutcomeKind::Undecided) + count(OutcomeKind::Incomplete) + count(OutcomeKind::Lost) > 0;
+  }
+
+  // A journey is over: give it its rules and its outcome, and show it if it is asked for.
+  void take(Journey& journey) {
+    joiner_.join(journey);
+    check_backend(journey);
+    journey::Evidence evidence;
+    evidence.seen = &seen_;
+    evidence.has_rules = joiner_.has_rules_for(journey);
+    evidence.misfit = joiner_.misfit();
+    evidence.later = [this](const auto& visit) { grouper_.for_each_pending(visit); };
+    journey::decide(journey, evidence);
+
+    const bool shown = wants(journey) && !enough();
+    summary_.add(journey, shown);
+    if (!shown) return;
+    // The first ones wait a moment, so that a warning about the ruleset comes before what it is about.
+    if (!book_.empty() && !released_) {
+      held_.push_back(std::move(journey));
+      journey = Journey{};
+      if (held_.size() >= kHeld) release();
+      return;
+    }
+    say_warnings();
+    show(journey);
+  }
+
+  bool wants(const Journey& journey) const {
+    if (!settings_.host.empty() && journey.host.text() != settings_.host) return false;
+    if (!settings_.filter.empty() && !packet::matches(settings_.filter, journey.forms)) return false;
+    if (!settings_.dropped) return true;
+    const OutcomeKind kind = journey.outcome.likely.value_or(journey.outcome.kind);
+    return kind == OutcomeKind::Dropped || kind == OutcomeKind::Rejected || kind == OutcomeKind::Lost;
+  }
+
+  void show(const Journey& journey) {
+    switch (settings_.form) {
+      case Form::Text: text_.journey(journey); return;
+      case Form::Json: report::write_json(world_.out, journey, sources_); return;
+      case Form::Kernel:
+        for (const journey::Step& step : journey.steps)
+          report::append_kernel_line(world_.out.buffer(), journey, step);
+        world_.out.wrote();
+        return;
+    }
+  }
+
+  void release() {
+    say_warnings();
+    released_ = true;
+    for (Journey& journey : held_) show(journey);
+    held_.clear();
+  }
+
+  void say_warnings() {
+    for (base::Diagnostic& warning : early_warnings_) {
+      report_diagnostic(world_, warning, sources_);
+      summary_.diagnostics.add(std::move(warning));
+    }
+    if (!early_warnings_.empty()) world_.err.flush();
+    early_warnings_.clear();
+  }
+
+  // Rules of the other backend than the trace's tell nothing about it.
+  void check_backend(const Journey& journey) {
+    if (backend_told_) return;
+    const ruleset::Ruleset* rules = book_.find(journey.family);
+    if (rules == nullptr) return;
+    base::Diagnostic d;
+    d.code = "wrong-backend";
+    d.place = journey.steps.front().place;
+    if (journey.dialect == trace::Dialect::KernelLog && rules->backend == ruleset::Backend::NftCompat) {
+      d.message = "these TRACE lines come from iptables-legacy, but the rules given are those of iptables-nft "
+                  "(which has not traced to the kernel log since Linux 4.18)";
+      d.hints = {"save the legacy rules: iptables-legacy-save > legacy.save"};
+    } else if (journey.dialect != trace::Dialect::KernelLog && rules->backend == ruleset::Backend::Legacy) {
+      d.message = "this is a trace of nft rules, but the rules given are those of iptables-legacy";
+      d.hints = {"two backends at once? a packet must pass both"};
+    } else {
+      return;
+    }
+    backend_told_ = true;
+    early_warnings_.push_back(std::move(d));
+  }
+
+  void look_at_start(std::string_view chunk) {
+    if (looked_) return;
+    looked_ = true;
+    utf16_ = chunk.starts_with("\xff\xfe") || chunk.starts_with("\xfe\xff");
+    std::size_t odd = 0;
+    const std::string_view head = chunk.substr(0, 4096);
+    for (const char c : head) odd += static_cast<unsigned char>(c) < 0x20 && !base::is_space(c) && c != '\x1b' ? 1U : 0U;
+    binary_ = odd * 10 > head.size();
+    rules_ = chunk.find("\n:INPUT ") != std::string_view::npos || chunk.starts_with("*") ||
+             chunk.find("Chain INPUT (policy") != std::string_view::npos ||
+             chunk.find("-P INPUT ") != std::string_view::npos;
+  }
+
+  int nothing_found() {
+    const auto& kinds = summary_.line_kinds;
+    const auto count = [&](trace::LineKind kind) { return kinds[static_cast<std::size_t>(kind)]; };
+    std::vector<std::string> hints;
+    if (summary_.bytes == 0) {
+      hints.push_back("the input is empty");
+    } else if (utf16_) {
+      hints.push_back("it is UTF-16 text: convert it first with iconv -f UTF-16 -t UTF-8");
+    } else if (binary_) {
+      hints.push_back("it looks like a binary file, not like a log");
+    } else if (rules_) {
+      hints.push_back("it looks like a ruleset: fwtrace explain LOG --rules FILE");
+    } else if (settings_.from) {
+      hints.push_back("--from " + std::string(to_text(*settings_.from)) + " reads only that kind of line; leave it out");
+    } else if (count(trace::LineKind::Log) > 0) {
+      hints.push_back(base::with_commas(count(trace::LineKind::Log)) +
+                      " lines of LOG rules are there, but those tell one rule each; TRACE tells the whole way: "
+                      "iptables-legacy -t raw -I PREROUTING -p tcp --dport 80 -j TRACE");
+    } else {
+      hints.push_back("a trace line looks like: TRACE: filter:FORWARD:rule:7 IN=eth0 … or: trace id 1a2b3c4d ip filter …");
+    }
+    for (const auto& kind : summary_.diagnostics.kinds()) {
+      if (!kind.first.empty()) report_diagnostic(world_, kind.first.front(), sources_);
+    }
+    report_error(world_, {base::ErrorKind::Input,
+                          "no trace line in " + base::with_commas(summary_.lines) + (summary_.lines == 1 ? " line" : " lines") +
+                              " of input",
+                          hints});
+    return kInput;
+  }
+
+  void show_progress(const base::Input& input) {
+    if (!world_.progress || world_.terminal) return;
+    const auto now = std::chrono::steady_clock::now();
+    if (now - shown_at_ < std::chrono::milliseconds(500)) return;
+    shown_at_ = now;
+    const double seconds = std::chrono::duration<double>(now - started_).count();
+    const double rate = static_cast<double>(reader_.bytes()) / (seconds > 0 ? seconds : 1);
+    std::string line = "\r" + base::to_printable(input.name()) + ": " + base::with_commas(reader_.bytes() >> 20) + " MiB, " +
+                       base::with_commas(static_cast<std::uint64_t>(rate) >> 20) + " MiB/s";
+    if (input.size_on_disk() > 0 && input.consumed() > 0) {
+      const double done = static_cast<double>(input.consumed()) / static_cast<double>(input.size_on_disk());
+      const double left = done > 0 ? seconds / done - seconds : 0;
+      line += ", " + std::to_string(static_cast<int>(done * 100)) + " %, " + std::to_string(static_cast<int>(left)) + " s left";
+    }
+    line += "\x1b[K";
+    world_.err.append(line);
+    world_.err.flush();
+    progress_shown_ = true;
+  }
+  void end_progress() {
+    if (progress_shown_) world_.err.append("\r\x1b[K");
+  }
+
+  static constexpr std::size_t kHeld = 512;
+
+  World& world_;
+  const Settings& settings_;
+  const ruleset::Rulebook& book_;
+  base::Sources& sources_;
+  base::Names names_;
+  journey::Seen seen_;
+  journey::Summary summary_;
+  std::deque<base::Diagnostic> early_warnings_;
+  journey::Joiner joiner_;
+  journey::Grouper grouper_;
+  trace::LogReader reader_;
+  report::TextReport text_;
+  std::vector<Journey> held_;
+  bool released_ = false, backend_told_ = false;
+  bool looked_ = false, utf16_ = false, binary_ = false, rules_ = false;
+  bool progress_shown_ = false;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now(), shown_at_ = started_;
+};
+
+base::Result<Settings> to_settings(const Options& options, const packet::Filter& filter, const World& world) {
+  Settings s;
+  s.filter = filter;
+  s.dropped = options.has("--dropped");
+  s.strict = options.has("--strict");
+  s.host = options.get("--host");
+  using base::ErrorKind;
+  const std::string color = options.get("--color", "auto");
+  if (color != "auto" && color != "always" && color != "never")
+    return base::fail(ErrorKind::Usage, "--color \"" + color + "\" is not auto, always or never");
+  s.style.color = color == "always" || (color == "auto" && world.color);
+  s.style.width = world.width;
+  s.style.rules_given = options.has("--rules");
+  if (options.has("--verbose") && options.has("--quiet"))
+    return base::fail(ErrorKind::Usage, "-v and -q contradict each other", {"-v: every step; -q: one line a packet"});
+  if (options.has("--verbose")) s.style.detail = report::TextStyle::Detail::Verbose;
+  if (options.has("--quiet")) s.style.detail = report::TextStyle::Detail::Quiet;
+  const std::string form = options.get("--format", "text");
+  if (form == "kernel") s.form = Form::Kernel;
+  else if (form != "text")
+    return base::fail(ErrorKind::Usage, "--format \"" + form + "\" is not text or kernel", {"for JSON: --json"});
+  if (options.has("--json")) {
+    if (s.form == Form::Kernel) return base::fail(ErrorKind::Usage, "--json and --format kernel contradict each other");
+    s.form = Form::Json;
+  }
+  if (options.has("--from")) {
+    const std::string from = options.get("--from");
+    for (const auto dialect : {trace::Dialect::KernelLog, trace::Dialect::NftMonitor, trace::Dialect::XtablesMonitor}) {
+      if (from == to_text(dialect)) s.from = dialect;
+    }
+    if (!s.from) return base::fail(ErrorKind::Usage, "--from \"" + from + "\" is not kernel, nft or xtables");
+  }
+  if (options.has("-c")) {
+    const auto most = base::parse_number<std::uint64_t>(options.get("-c"));
+    if (!most) return base::fail(ErrorKind::Usage, "-c \"" + options.get("-c") + "\" is not a number of packets");
+    s.most = *most;
+  }
+  return s;
+}
+
+}  // namespace
+
+const CommandRow kExplain = {"explain", "FILE… [--rules FILE] [FILTER]",
+                             "what happened to each packet, from a log (- is standard input; .gz .xz .zst are read as they are)",
+                             kOptions, kExamples, true};
+
+int explain(const std::vector<std::string>& args, World& world) {
+  const auto taken = packet::take_filter(args, options_with_value(kExplain));
+  if (!taken) return report_error(world, taken.error());
+  const auto options = parse_options(kExplain, taken->rest);
+  if (!options) return report_error(world, options.error());
+  if (options->has("--help")) {
+    world.out.append(print_help(kExplain));
+    return kDone;
+  }
+  const auto settings = to_settings(*options, taken->filter, world);
+  if (!settings) return report_error(world, settings.error());
+  if (options->words.empty())
+    return report_error(world, {base::ErrorKind::Usage, "which log?",
+                                {"name one or more files, or - for standard input: journalctl -k | fwtrace explain -"}});
+  base::Sources sources;
+  const auto book = read_rule_files(options->all("--rules"), world, sources);
+  if (!book) return report_error(world, book.error());
+  Run run(world, *settings, *book, sources);
+  return run.finish(run.read(base::in_rotation_order(options->words)));
+}
+
+}  // namespace fwtrace::cli

@@ -1,0 +1,363 @@
+#include "journey/decide.h"
+
+#include "base/check.h"
+#include "journey/summary.h"
+
+namespace fwtrace::journey {
+namespace {
+
+using packet::Hook;
+using packet::Icmp;
+using packet::Packet;
+using packet::Tcp;
+using trace::Dialect;
+using trace::EventKind;
+
+std::string text(base::Name name) { return std::string(name.text()); }
+std::string upper(Hook hook) {
+  std::string out(packet::to_text(hook));
+  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return out;
+}
+
+// "rule 7", "the policy of FORWARD", "rule handle 12"
+std::string entry_name(const Step& step) {
+  if (step.kind == EventKind::Policy && step.rule == nullptr) return "the policy of " + text(step.chain);
+  if (step.number != 0) return "rule " + std::to_string(step.number) + " of " + text(step.chain);
+  return "a rule of " + text(step.chain);
+}
+
+std::string next_name(const Seen::Next& next) {
+  std::string out = std::string(next.place.table) + " " + upper(next.place.hook);
+  if (next.either) out += " or FORWARD";
+  return out;
+}
+
+// The chains a packet fell out of on its way to the policy: "no rule of FORWARD, FORWARD_direct decided".
+std::string fell_out_of(const Journey& journey, const Step& policy) {
+  std::vector<base::Name> chains;
+  for (const Step& step : journey.steps) {
+    if (!(step.table == policy.table) || step.hook != policy.hook) continue;
+    bool known = step.chain == policy.chain;
+    for (const base::Name& name : chains) known |= name == step.chain;
+    if (!known) chains.push_back(step.chain);
+  }
+  std::string out = text(policy.chain);
+  for (std::size_t i = 0; i < chains.size() && i < 6; ++i) out += ", " + text(chains[i]);
+  if (chains.size() > 6) out += " and " + std::to_string(chains.size() - 6) + " more";
+  return out;
+}
+
+class Decider {
+ public:
+  Decider(Journey& journey, const Evidence& evidence) : j_(journey), e_(evidence), last_(journey.steps.back()) {
+    last_index_ = static_cast<std::uint32_t>(journey.steps.size() - 1);
+  }
+
+  void run() {
+    CHECK(e_.seen != nullptr);
+    j_.outcome = Outcome{};
+    j_.outcome.step = last_index_;
+    if (is_drop(last_.did)) return dropped();
+    if (last_.did == Did::Queue || last_.did == Did::Stolen) return queued();
+    if (j_.dialect == Dialect::KernelLog) legacy();
+    else nft();
+  }
+
+ private:
+  Outcome& out() { return j_.outcome; }
+
+  void dropped() {
+    out().kind = last_.did == Did::Reject ? OutcomeKind::Rejected : OutcomeKind::Dropped;
+    if (last_.did == Did::PolicyDrop) {
+      out().because = "no rule of " + fell_out_of(j_, last_) + " decided, so the policy of " + text(last_.chain) + " (DROP) did";
+    } else {
+      out().because = (last_.did == Did::Reject ? "it matched " + entry_name(last_) + ", which rejects"
+                                                : "it matched " + entry_name(last_) + ", which drops");
+      if (last_.rule != nullptr && last_.rule->conditional && !*last_.rule->conditional)
+        out().because += " everything that reaches it";
+    }
+    j_.ends_early = j_.overlaps_loss = false;
+  }
+
+  void queued() {
+    out().kind = OutcomeKind::Queued;
+    out().because = entry_name(last_) + (last_.did == Did::Queue ? " gave it to a program in user space (NFQUEUE), and it did not come back"
+                                                                 : " took it out of the normal way (stolen)");
+  }
+
+  bool to_lo() const {
+    const Packet* form = j_.forms.empty() ? nullptr : &j_.forms[last_.form];
+    return form != nullptr && form->out.text() == "lo" && form->in.text() != "lo";
+  }
+  bool came_in() const {
+    for (const Step& step : j_.steps) {
+      if (step.hook == Hook::Prerouting || step.hook == Hook::Forward || step.hook == Hook::Ingress) return true;
+      if (step.hook == Hook::Output) return false;
+    }
+    return !j_.forms.empty() && !j_.forms.front().in.empty();
+  }
+
+  // It passed everything that was there to pass.
+  void passed(OutcomeKind kind, std::string because) {
+    out().kind = kind;
+    out().because = std::move(because);
+    j_.ends_early = j_.overlaps_loss = false;
+  }
+  OutcomeKind way_out() const { return came_in() && !(j_.looped) ? OutcomeKind::Forwarded : OutcomeKind::Sent; }
+
+  // The hook the last step stands at, also when it is inside a user chain: the hook of its table's walk.
+  Hook hook() const { return last_.hook; }
+
+  void legacy() {
+    const auto next = e_.seen->next(j_.host, j_.family, {hook(), last_.table.text()}, to_lo());
+    bool accepted = is_accept(last_.did);
+    const std::string_view table = last_.table.text();
+    const bool nat = table == "nat";
+    const bool base_end = last_.kind == EventKind::Policy || last_.depth == 0;
+    if (!accepted && (last_.did == Did::Unknown || last_.did == Did::PolicyUnknown)) {
+      // nat cannot drop: iptables refuses DROP there. The policies of raw, mangle and security hardly ever do.
+      if (nat && (base_end || hook() == Hook::Postrouting || next)) accepted = true;
+      else if (table != "filter" && last_.did == Did::PolicyUnknown) {
+        accepted = true;
+        out().assumes.push_back("the policy of " + std::string(table) + " " + text(last_.chain) + " is ACCEPT" +
+                                (e_.has_rules ? "" : " (no ruleset given)"));
+      } else if (table != "filter" && !next && (hook() == Hook::Postrouting || hook() == Hook::Input) &&
+                 !e_.seen->ends_of_chains(j_.host)) {
+        accepted = true;
+        out().assumes.push_back("nothing in " + std::string(table) + " " + upper(hook()) +
+                                " drops (this log has no policy lines, so its end is not shown)");
+      }
+    }
+    if (accepted) return legacy_accepted(next);
+    if (is_open_end()) return legacy_cut();
+    legacy_unknown(next);
+  }
+
+  // The last step is known to have gone on within its table, yet nothing of that is there.
+  bool is_open_end() const {
+    return last_.did == Did::Continue || last_.did == Did::Jump || last_.did == Did::Goto || last_.did == Did::Return ||
+           last_.did == Did::ChainEnd;
+  }
+
+  void legacy_accepted(const std::optional<Seen::Next>& next) {
+    if (next) return lost(*next);
+    const std::string chain = text(last_.chain);
+    const std::string how = last_.kind == EventKind::Policy && last_.rule == nullptr ? "the policy of " + chain + " let it pass"
+                            : "rule " + std::to_string(last_.number) + " of " + chain + " accepted it";
+    switch (hook()) {
+      case Hook::Input: return passed(OutcomeKind::Delivered, how + ", the last of INPUT");
+      case Hook::Postrouting:
+        if (to_lo()) break;
+        return passed(way_out(), "it passed " + std::string(last_.table.text()) + " POSTROUTING, the last table on its way");
+      case Hook::Forward:
+      case Hook::Output:
+        out().assumes.push_back("nothing behind " + upper(hook()) + " stopped it: no table with a POSTROUTING chain is logged here");
+        return passed(hook() == Hook::Forward ? OutcomeKind::Forwarded : way_out(), how);
+      default: break;
+    }
+    out().kind = OutcomeKind::Undecided;
+    out().because = how + "; no table of the next hook is logged here, so what came after is not known";
+    see_answer();
+  }
+
+  void lost(const Seen::Next& next) {
+    const std::string where = next_name(next);
+    if (j_.ends_early || j_.overlaps_loss) {
+      out().kind = OutcomeKind::Incomplete;
+      out().because = entry_name(last_) + " let it pass, and " + where + " would come next, but " + ends();
+      see_answer();
+      return;
+    }
+    out().kind = OutcomeKind::Lost;
+    out().because = "no rule dropped it, yet " + where + " never came";
+    switch (hook()) {
+      case Hook::Prerouting:
+        out().because += ": between them stand routing (no route, rp_filter, ip_forward off, address not local) and the TTL";
+        break;
+      case Hook::Forward:
+      case Hook::Output: out().because += ": between them stands the way out (MTU, neighbour, a bridge port)"; break;
+      default: break;
+    }
+    see_answer();
+  }
+
+  std::string ends() const {
+    if (j_.overlaps_loss) return "log lines were lost there";
+    return "the log ends here";
+  }
+
+  void legacy_cut() {
+    out().kind = OutcomeKind::Incomplete;
+    const char* went = last_.did == Did::Jump || last_.did == Did::Goto ? ", which goes to chain " : nullptr;
+    out().because = entry_name(last_);
+    if (last_.kind == EventKind::Return && last_.rule == nullptr) out().because = "chain " + text(last_.chain) + " ended";
+    if (went != nullptr && last_.rule != nullptr) out().because += went + last_.rule->target;
+    else if (last_.kind == EventKind::Rule) out().because += " does not end the walk";
+    out().because += ", so more lines must follow, but ";
+    out().because += j_.ends_early || j_.overlaps_loss ? ends() : "none does: lines are missing";
+    see_answer();
+  }
+
+  void legacy_unknown(const std::optional<Seen::Next>& next) {
+    const bool open = j_.ends_early || j_.overlaps_loss;
+    const bool in_filter = last_.table.text() == "filter";
+    out().kind = open && (next || last_.kind == EventKind::Rule) ? OutcomeKind::Incomplete : OutcomeKind::Undecided;
+    std::string why;
+    if (!e_.has_rules) why = "no ruleset given: ";
+    else if (e_.misfit) why = "the ruleset does not fit the log: ";
+    else if (last_.rule == nullptr) why = "the ruleset given does not hold this chain: ";
+    else if (!last_.rule->target.empty()) why = "target \"" + last_.rule->target + "\" is not known: ";
+    const std::string name = last_.kind == EventKind::Policy ? "the policy of " + text(last_.chain)
+                             : last_.kind == EventKind::Return ? "the unconditional rule " + std::to_string(last_.number) + " of " + text(last_.chain) + " (or a lost line)"
+                                                               : "rule " + std::to_string(last_.number);
+    if (next) {
+      out().likely = OutcomeKind::Dropped;
+      out().because = why + name + " most likely dropped it, because nothing follows it (a packet that passes goes on to " +
+                      next_name(*next) + ")";
+      if (open) out().because += ", but " + ends() + ", too";
+    } else if (hook() == Hook::Forward || hook() == Hook::Output || hook() == Hook::Input || hook() == Hook::None || in_filter) {
+      out().because = why + name + " decided, and whether it accepts or drops is not in the log: nothing would follow either way";
+      if (open && out().kind == OutcomeKind::Incomplete) out().because = why + "the last line is " + entry_name(last_) + ", and " + ends();
+      if (hook() == Hook::None)
+        out().because = why + "the last line is inside chain " + text(last_.chain) + ", and which hook that belongs to is not in the log";
+    } else {
+      out().because = why + name + " is the last line, and whether it accepts or drops is not in the log";
+    }
+    if (see_answer()) return;
+    if (!e_.has_rules) out().because += "; pass --rules";
+  }
+
+  // Only the receiver can have answered: then the packet arrived.
+  bool see_answer() {
+    if (!e_.later) return false;
+    const Journey* answer = nullptr;
+    std::size_t looked = 0;
+    e_.later([&](const Journey& other) {
+      if (other.serial > j_.serial && is_answer(j_, other)) answer = &other;
+      return answer == nullptr && ++looked < 256;
+    });
+    if (answer == nullptr) return false;
+    const bool from_here = answer->steps.front().hook == Hook::Output;
+    const bool at_input = hook() == Hook::Input;
+    const std::string proof = "packet " + std::to_string(answer->serial) + " of this log answers it";
+    out().likely.reset();
+    if (from_here && (at_input || hook() == Hook::Prerouting)) {
+      const std::string before = at_input ? entry_name(last_) + " let it pass: " : std::string();
+      passed_keeping_flags(OutcomeKind::Delivered, before + proof + ", and that came from this machine");
+      return true;
+    }
+    if (!from_here && (hook() == Hook::Forward || hook() == Hook::Output || hook() == Hook::Postrouting)) {
+      passed_keeping_flags(hook() == Hook::Forward ? OutcomeKind::Forwarded : way_out(),
+                           entry_name(last_) + " let it pass: " + proof);
+      return true;
+    }
+    return false;
+  }
+  void passed_keeping_flags(OutcomeKind kind, std::string because) {
+    out().kind = kind;
+    out().because = std::move(because);
+    if (last_.did == Did::PolicyUnknown) j_.steps[last_index_].did = Did::PolicyAccept;
+  }
+
+  void nft() {
+    if (last_.did == Did::Headers) {
+      out().kind = OutcomeKind::Incomplete;
+      out().because = "the last line is the headers at the start of chain " + text(last_.chain) + "; what its rules said is missing";
+      return;
+    }
+    if (is_accept(last_.did) || last_.did == Did::PolicyUnknown) return nft_accepted();
+    // nft and xtables-monitor do not print the end of every chain; a rule that continues must be followed by
+    // another or by the policy of its base chain.
+    out().kind = OutcomeKind::Incomplete;
+    out().because = "the last line does not end the walk of chain " + text(last_.chain) + ", and no verdict follows";
+    if (j_.ends_early) out().because += ": the input ends here";
+    see_answer();
+  }
+
+  void nft_accepted() {
+    const std::string how = last_.kind == EventKind::Policy ? "the policy of " + text(last_.chain) + " let it pass"
+                                                            : entry_name(last_) + " accepted it";
+    Hook at = hook();
+    const Packet* form = j_.forms.empty() ? nullptr : &j_.forms[last_.form];
+    if (at == Hook::None && form != nullptr && !form->in.empty() && !form->out.empty()) at = Hook::Forward;
+    if (last_.did == Did::PolicyUnknown) {
+      out().kind = OutcomeKind::Undecided;
+      out().because = "the policy of " + text(last_.chain) + " decided, and the trace does not say how";
+      see_answer();
+      return;
+    }
+    const bool by_name = packet::hook_of_chain(last_.chain.text()) == Hook::None && at != Hook::None;
+    const auto assume_hook = [&] {
+      if (by_name) out().assumes.push_back("chain " + text(last_.chain) + " is attached at " + std::string(packet::to_text(at)) +
+                                           " (by its name and the devices: the trace does not say)");
+    };
+    switch (at) {
+      case Hook::Input:
+        assume_hook();
+        return passed(OutcomeKind::Delivered, how + "; no later chain dropped it");
+      case Hook::Postrouting:
+      case Hook::Egress:
+        if (to_lo()) break;
+        assume_hook();
+        return passed(way_out(), how + "; no later chain dropped it");
+      case Hook::Forward:
+      case Hook::Output:
+        if (to_lo()) break;
+        assume_hook();
+        return passed(at == Hook::Forward ? OutcomeKind::Forwarded : way_out(), how + "; no later chain dropped it");
+      default: break;
+    }
+    if (at == Hook::Prerouting || at == Hook::Ingress || at == Hook::None) {
+      const bool later = e_.seen->nft_chain_at(j_.host, Hook::Input) && e_.seen->nft_chain_at(j_.host, Hook::Forward);
+      if (later && at != Hook::None && !j_.ends_early && !j_.overlaps_loss) {
+        out().kind = OutcomeKind::Lost;
+        out().because = "no chain dropped it, yet neither an input nor a forward chain came: between them stand routing "
+                        "(no route, rp_filter, forwarding off, address not local), the TTL and multicast groups nobody joined";
+        see_answer();
+        return;
+      }
+    }
+    out().kind = OutcomeKind::Undecided;
+    out().because = how + ", the last chain this trace shows; what came after is not in it";
+    see_answer();
+  }
+
+  Journey& j_;
+  const Evidence& e_;
+  const Step& last_;
+  std::uint32_t last_index_ = 0;
+};
+
+}  // namespace
+
+bool is_answer(const Journey& asked, const Journey& later) {
+  const Packet* q = asked.last_form();
+  const Packet* a = later.first_form();
+  if (q == nullptr || a == nullptr || !(asked.host == later.host) || q->source.empty() || a->source.empty()) return false;
+  // The answer comes from where the packet was going; behind a masquerade its destination may be ours.
+  if (!(a->source == q->destination) || a->protocol != q->protocol) return false;
+  if (const Icmp* request = packet::find_icmp(*q)) {
+    const Icmp* reply = packet::find_icmp(*a);
+    const bool echo = reply != nullptr && request->type && reply->type &&
+                      ((*request->type == 8 && *reply->type == 0) || (*request->type == 128 && *reply->type == 129));
+    return echo && request->sequence && request->sequence == reply->sequence &&
+           (request->id == reply->id || !(a->destination == q->source));
+  }
+  if (!(a->ports.source == q->ports.destination) || !a->ports.source) return false;
+  const bool same_flow = a->destination == q->source && a->ports.destination == q->ports.source;
+  if (const Tcp* asked_tcp = packet::find_tcp(*q)) {
+    const Tcp* answer_tcp = packet::find_tcp(*a);
+    if (answer_tcp == nullptr || !asked_tcp->seq || !answer_tcp->ack_seq || !answer_tcp->flags || !asked_tcp->flags) return false;
+    if ((*answer_tcp->flags & packet::kRst) != 0) return false;  // may come from a firewall's REJECT
+    const bool begins = (*asked_tcp->flags & (packet::kSyn | packet::kFin)) != 0;
+    const std::uint32_t least = *asked_tcp->seq + (begins ? 1 : 0);
+    if (!begins && *answer_tcp->ack_seq == *asked_tcp->seq) return false;  // may have been sent before it
+    return *answer_tcp->ack_seq - least < 0x100000U && (same_flow || *answer_tcp->ack_seq == least);
+  }
+  return same_flow;
+}
+
+void decide(Journey& journey, const Evidence& evidence) { Decider(journey, evidence).run(); }
+
+}  // namespace fwtrace::journey

@@ -1,0 +1,295 @@
+#include "journey/group.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "journey/identity.h"
+#include "journey/position.h"
+
+namespace fwtrace::journey {
+namespace {
+
+using packet::Hook;
+using trace::Dialect;
+using trace::Event;
+using trace::EventKind;
+
+constexpr std::size_t kWeakSearch = 64;  // how many of the newest journeys a damaged line is held against
+constexpr std::uint64_t kNear = 8;       // events from the end of a file that count as "at its end"
+constexpr std::uint64_t kLossReach = 64; // events before a loss whose journeys it may have hurt
+
+bool came_in_by_lo(const Event& event) { return event.packet != nullptr && event.packet->in.text() == "lo"; }
+
+std::uint64_t trace_key(const Event& event) {
+  return (std::uint64_t{event.trace_id} << 2 | static_cast<std::uint64_t>(event.dialect)) ^
+         reinterpret_cast<std::uintptr_t>(event.host.address()) << 20;
+}
+
+}  // namespace
+
+struct Grouper::Open {
+  Journey journey;
+  Position position;
+  std::uint64_t key = 0;         // 0 = weak: no identity
+  Open* older = nullptr;         // the next older one with the same key
+  std::uint64_t last_event = 0;
+  base::Stamp last_time;
+  std::uint64_t last_form = 0;   // the reader's number of the newest form
+  bool near_end = false;         // a file ended right behind it
+};
+
+Grouper::Grouper(Seen& seen, Summary& summary, Give give, GroupLimits limits)
+    : seen_(seen), summary_(summary), give_(std::move(give)), limits_(limits) {}
+Grouper::~Grouper() = default;
+
+void Grouper::event(const Event& event) {
+  ++events_;
+  ++summary_.events;
+  if (event.time.known()) now_ = event.time;
+  const Hook hook = hook_of_event(event);
+  seen_.see(event, hook);
+
+  // Most often it is the packet of the event before, with the same headers.
+  if (last_ != nullptr && event.form != 0 && event.form == last_->last_form && last_->key != 0 &&
+      last_->journey.host == event.host && last_->journey.dialect == event.dialect &&
+      last_->position.can_follow(event, hook, came_in_by_lo(event)) && last_->journey.steps.size() < limits_.max_steps) {
+    append(*last_, event, hook);
+    return;
+  }
+  const std::uint64_t key = identity_key(event);
+  Open* open = find(event, hook, key);
+  if (open == nullptr) open = &start(event, hook, key);
+  append(*open, event, hook);
+  last_ = open;
+  give_finished(false);
+}
+
+// The journey this event belongs to, or null.
+Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
+  const bool in_lo = came_in_by_lo(event);
+  const auto fits = [&](Open& open, bool same_trace_id) {
+    if (open.journey.dialect != event.dialect || !(open.journey.host == event.host)) return false;
+    if (events_ - open.last_event > limits_.window || open.journey.steps.size() >= limits_.max_steps) return false;
+    if (const auto gap = base::elapsed_us(open.last_time, event.time)) {
+      // Seconds-only clocks may step back by one between two lines.
+      if (*gap > limits_.gap_us || *gap < -2'000'000) return false;
+    }
+    if (!open.position.can_follow(event, hook, in_lo)) return false;
+    if (event.packet == nullptr || open.journey.forms.empty()) return true;
+    const bool boundary = open.position.leaves_table(event, hook);
+    return same_packet(open.journey.forms.back(), *event.packet, boundary, boundary && same_trace_id);
+  };
+
+  if (event.has_trace_id) {
+    if (const auto known = by_trace_id_.find(trace_key(event)); known != by_trace_id_.end()) {
+      if (fits(*known->second, true)) return known->second;
+    }
+    if (event.packet == nullptr) return nullptr;
+  }
+  if (key != 0) {
+    if (const auto known = by_key_.find(key); known != by_key_.end()) {
+      // Of several that fit, the one that came furthest: it is the closest predecessor.
+      Open* best = nullptr;
+      for (Open* open = known->second; open != nullptr; open = open->older) {
+        if (fits(*open, false) && (best == nullptr || open->journey.steps.size() > best->journey.steps.size()))
+          best = open;
+      }
+      if (best != nullptr) return best;
+    }
+    if (weak_open_ == 0) return nullptr;
+  } else if (event.has_trace_id) {
+    return nullptr;
+  }
+  // A damaged line, or a journey that began with one: hold it against the newest.
+  std::size_t tried = 0;
+  for (auto open = queue_.rbegin(); open != queue_.rend() && tried < kWeakSearch; ++open, ++tried) {
+    if (key != 0 && (*open)->key != 0) continue;
+    if (fits(**open, false)) return open->get();
+  }
+  return nullptr;
+}
+
+std::unique_ptr<Grouper::Open> Grouper::take_spare() {
+  if (spare_.empty()) return std::make_unique<Open>();
+  std::unique_ptr<Open> open = std::move(spare_.back());
+  spare_.pop_back();
+  return open;
+}
+
+Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) {
+  queue_.push_back(take_spare());
+  Open& open = *queue_.back();
+  open.key = key;
+  open.journey.serial = ++serial_;
+  open.journey.dialect = event.dialect;
+  open.journey.host = event.host;
+  if (key != 0) {
+    auto& newest = by_key_[key];
+    open.older = newest;
+    newest = &open;
+  } else {
+    ++weak_open_;
+  }
+  set_start(open, event, hook);
+  if (open.journey.starts_late && loss_just_now_) open.journey.overlaps_loss = true;
+  loss_just_now_ = false;
+  return open;
+}
+
+// Is this where a packet's way begins? If not, say why we think so.
+void Grouper::set_start(Open& open, const Event& event, Hook hook) {
+  Journey& j = open.journey;
+  const std::string where(event.chain.text());
+  if (event.dialect != Dialect::KernelLog) {
+    // nft reports the headers first, and tracing may begin at any hook where the user's rule arms it; whether
+    // that is so shows in the rules that follow (append clears the mark).
+    if (event.kind != EventKind::Headers && event.packet == nullptr) {
+      j.starts_late = true;
+      j.starts_late_why = "the first line is in the middle of chain " + where + ", without the packet's headers";
+    } else if (hook == Hook::Input || hook == Hook::Forward || hook == Hook::Postrouting) {
+      j.starts_late = true;
+      j.starts_late_why = "the first chain seen is " + where;
+    }
+    return;
+  }
+  if (hook == Hook::None) {
+    j.starts_late = true;
+    j.starts_late_why = "the first line is inside chain " + where;
+  } else if (hook != Hook::Prerouting && hook != Hook::Output) {
+    j.starts_late = true;
+    j.starts_late_why = "the first line is in " + where;
+  } else if (event.table.text() != "raw" && seen_.table(event.host, event.family, "raw")) {
+    j.starts_late = true;
+    j.starts_late_why = "the first line is in table " + std::string(event.table.text()) + ", yet table raw is logged in this log";
+  }
+}
+
+void Grouper::append(Open& open, const Event& event, Hook hook) {
+  Journey& j = open.journey;
+  const Hook before = open.position.hook();
+  open.last_event = events_;
+  open.near_end = false;
+  if (event.time.known()) open.last_time = event.time;
+
+  if (event.packet != nullptr && (j.forms.empty() || event.form == 0 || event.form != open.last_form)) {
+    if (j.forms.empty() || !(j.forms.back() == *event.packet)) j.forms.push_back(*event.packet);
+    open.last_form = event.form;
+    j.damaged |= event.packet->damaged && event.dialect == Dialect::KernelLog;
+  }
+  if (j.family == packet::Family::None || j.family == packet::Family::Inet || j.family == packet::Family::Netdev) {
+    j.family = event.family;
+    if (event.packet != nullptr && event.packet->version() == packet::IpVersion::V4) j.family = packet::Family::Ip;
+    if (event.packet != nullptr && event.packet->version() == packet::IpVersion::V6) j.family = packet::Family::Ip6;
+  }
+
+  Step& step = j.steps.emplace_back();
+  step.depth = open.position.advance(event, hook);
+  step.kind = event.kind;
+  step.hook = hook != Hook::None ? hook : open.position.hook();
+  step.family = event.family;
+  step.verdict = event.verdict;
+  step.continues_at_end = event.continues_at_end;
+  step.number = event.number;
+  step.handle = event.handle;
+  step.table = event.table;
+  step.chain = event.chain;
+  step.target_chain = event.target_chain;
+  step.form = j.forms.empty() ? 0 : static_cast<std::uint32_t>(j.forms.size() - 1);
+  step.trace_id = event.trace_id;
+  step.has_trace_id = event.has_trace_id;
+  step.time = event.time;
+  step.place = event.place;
+  if (!event.rule_text.empty()) step.rule_text = event.rule_text;
+  if (step.hook != Hook::None) {
+    // The base chain of a walk that was first seen inside a user chain tells the hook of that, too.
+    for (std::size_t i = j.steps.size() - 1; i-- > 0 && j.steps[i].hook == Hook::None && j.steps[i].table == step.table;)
+      j.steps[i].hook = step.hook;
+  }
+
+  if ((before == Hook::Postrouting || before == Hook::Output) && step.hook == Hook::Prerouting) j.looped = true;
+  if (j.starts_late && event.kind == EventKind::Rule &&
+      (event.rule_text.find("nftrace set") != std::string_view::npos || event.rule_text.ends_with("-j TRACE"))) {
+    j.starts_late = false;  // the user's own rule arms tracing here
+    j.starts_late_why.clear();
+  }
+  if (event.has_trace_id) by_trace_id_[trace_key(event)] = &open;
+}
+
+void Grouper::give_finished(bool all) {
+  while (!queue_.empty()) {
+    Open& head = *queue_.front();
+    if (!all && events_ - head.last_event <= limits_.window) {
+      const auto idle = base::elapsed_us(head.last_time, now_);
+      if (!idle || *idle <= limits_.gap_us) return;
+    }
+    if (head.key != 0) {
+      const auto known = by_key_.find(head.key);
+      CHECK(known != by_key_.end());
+      if (known->second == &head && head.older == nullptr) {
+        by_key_.erase(known);
+      } else {
+        Open** link = &known->second;
+        while (*link != &head) link = &(*link)->older;
+        *link = head.older;
+      }
+    } else {
+      --weak_open_;
+    }
+    for (const Step& step : head.journey.steps) {
+      if (!step.has_trace_id) break;
+      Event named;
+      named.dialect = head.journey.dialect;
+      named.host = head.journey.host;
+      named.trace_id = step.trace_id;
+      const auto known = by_trace_id_.find(trace_key(named));
+      if (known != by_trace_id_.end() && known->second == &head) by_trace_id_.erase(known);
+    }
+    if (last_ == &head) last_ = nullptr;
+    head.journey.ends_early = head.near_end;
+    std::unique_ptr<Open> done = std::move(queue_.front());
+    queue_.pop_front();
+    give_(done->journey);
+    // Keep the vectors' memory for the next journey.
+    Journey& j = done->journey;
+    std::vector<packet::Packet> forms = std::move(j.forms);
+    std::vector<Step> steps = std::move(j.steps);
+    std::vector<Rewrite> rewrites = std::move(j.rewrites);
+    forms.clear();
+    steps.clear();
+    rewrites.clear();
+    *done = Open{};
+    done->journey.forms = std::move(forms);
+    done->journey.steps = std::move(steps);
+    done->journey.rewrites = std::move(rewrites);
+    if (spare_.size() < limits_.window) spare_.push_back(std::move(done));
+  }
+}
+
+void Grouper::loss(const trace::Loss& loss) {
+  summary_.add(loss);
+  for (auto open = queue_.rbegin(); open != queue_.rend(); ++open) {
+    if (events_ - (*open)->last_event > kLossReach) continue;
+    if ((*open)->journey.host == loss.host || loss.host.empty()) (*open)->journey.overlaps_loss = true;
+  }
+  loss_just_now_ = true;
+}
+
+void Grouper::diagnostic(base::Diagnostic diagnostic) { summary_.diagnostics.add(std::move(diagnostic)); }
+
+void Grouper::end_of_input() {
+  for (const auto& open : queue_) {
+    if (events_ - open->last_event < kNear) open->near_end = true;
+  }
+}
+
+void Grouper::finish() {
+  give_finished(true);
+}
+
+void Grouper::for_each_pending(const std::function<bool(const Journey&)>& visit) const {
+  for (const auto& open : queue_) {
+    if (!visit(open->journey)) return;
+  }
+}
+
+}  // namespace fwtrace::journey

@@ -1,0 +1,79 @@
+// Grouping: events in, journeys out, in the order of their first events.
+//
+// A legacy line carries no id, and nft's trace id is reused at once by other packets. So a packet is known by its
+// own headers, as far as nothing on its way changes them, and by progress: it never meets the same place twice.
+//
+//   identity   host, IP version, IP id, length, protocol, and TCP seq, ack and flags, or UDP length, or ICMP type,
+//              code and sequence. Neither NAT nor routing touches these. Addresses and ports are compared too, but
+//              one end may have changed between two tables (NAT); both ends only for an equal trace id.
+//   progress   (hook, table priority) only grows; within a chain the rule number only grows; a chain is entered
+//              from a rule of the chain that calls it. What would go back is another packet: a retransmission, a
+//              copy made by TEE or a flooding bridge. One exception: what leaves by lo comes in by lo again.
+//   time       two events of one packet are at most `gap_us` apart.
+//
+// Damaged and shortened lines lack parts of the identity: they join a journey that agrees in all that both know
+// and that they can follow. Interleaving is harmless up to `window` events; memory is bounded by it.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <unordered_map>
+#include <vector>
+
+#include "journey/journey.h"
+#include "journey/seen.h"
+#include "journey/summary.h"
+#include "trace/event.h"
+
+namespace fwtrace::journey {
+
+struct GroupLimits {
+  std::uint64_t window = 4096;             // a journey without an event for so many events is over
+  std::int64_t gap_us = 10'000'000;        // or for so long, by the log's own clock
+  std::size_t max_steps = 20'000;          // a longer one is split (and says so)
+};
+
+class Grouper : public trace::Sink {
+ public:
+  // `give` receives each journey once it is over; it may move from it.
+  using Give = std::function<void(Journey&)>;
+  Grouper(Seen& seen, Summary& summary, Give give, GroupLimits limits = {});
+  ~Grouper() override;
+
+  void event(const trace::Event& event) override;
+  void loss(const trace::Loss& loss) override;
+  void diagnostic(base::Diagnostic diagnostic) override;
+  void end_of_input();  // a file ended: what was going on there may have been cut
+  void finish();        // gives all that is left
+
+  // The journeys that are not given yet and began after `serial`, oldest first: evidence for decide.h.
+  void for_each_pending(const std::function<bool(const Journey&)>& visit) const;
+
+ private:
+  struct Open;
+  struct Walked;
+  Open* find(const trace::Event& event, packet::Hook hook, std::uint64_t key);
+  Open& start(const trace::Event& event, packet::Hook hook, std::uint64_t key);
+  void append(Open& open, const trace::Event& event, packet::Hook hook);
+  void set_start(Open& open, const trace::Event& event, packet::Hook hook);
+  void give_finished(bool all);
+  std::unique_ptr<Open> take_spare();
+
+  Seen& seen_;
+  Summary& summary_;
+  Give give_;
+  GroupLimits limits_;
+  std::uint64_t events_ = 0, serial_ = 0;
+  base::Stamp now_;
+  std::deque<std::unique_ptr<Open>> queue_;                  // in order of the first event
+  std::vector<std::unique_ptr<Open>> spare_;
+  std::unordered_map<std::uint64_t, Open*> by_key_;          // the newest of each key; Open::older leads on
+  std::unordered_map<std::uint64_t, Open*> by_trace_id_;
+  std::uint64_t weak_open_ = 0;                              // journeys in the queue without an identity
+  Open* last_ = nullptr;                                     // of the event before: mostly right again
+  bool loss_just_now_ = false;
+};
+
+}  // namespace fwtrace::journey

@@ -1,0 +1,86 @@
+#include "journey/identity.h"
+
+namespace fwtrace::journey {
+namespace {
+
+using packet::Icmp;
+using packet::Maybe;
+using packet::Packet;
+using packet::Tcp;
+using packet::Udp;
+
+std::uint64_t mix(std::uint64_t hash, std::uint64_t value) {
+  hash = (hash ^ value) * 0x9FB21C651E98DF25ULL;
+  return hash ^ (hash >> 32);
+}
+
+template <class T>
+std::uint64_t number(const Maybe<T>& value) {
+  return value ? std::uint64_t{*value} : ~std::uint64_t{0};
+}
+
+template <class T>
+bool agree(const Maybe<T>& a, const Maybe<T>& b) {
+  return !a || !b || *a == *b;
+}
+
+bool agree(const packet::IpAddress& a, const packet::IpAddress& b) { return a.empty() || b.empty() || a == b; }
+
+bool agree_on_transport(const Packet& a, const Packet& b) {
+  if (const Tcp* t = packet::find_tcp(a)) {
+    const Tcp* u = packet::find_tcp(b);
+    return u == nullptr || (agree(t->seq, u->seq) && agree(t->ack_seq, u->ack_seq) && agree(t->flags, u->flags));
+  }
+  if (const Icmp* i = packet::find_icmp(a)) {
+    const Icmp* j = packet::find_icmp(b);
+    return j == nullptr || (agree(i->type, j->type) && agree(i->code, j->code) && agree(i->sequence, j->sequence));
+  }
+  const auto* x = std::get_if<Udp>(&a.transport);
+  const auto* y = std::get_if<Udp>(&b.transport);
+  return x == nullptr || y == nullptr || agree(x->length, y->length);
+}
+
+}  // namespace
+
+std::uint64_t identity_key(const trace::Event& event) {
+  const Packet* p = event.packet;
+  if (p == nullptr || p->damaged) return 0;
+  std::uint64_t hash = mix(0x5851F42D4C957F2DULL, reinterpret_cast<std::uintptr_t>(event.host.address()));
+  if (const auto* arp = std::get_if<packet::Arp>(&p->transport)) {
+    hash = mix(hash, number(arp->operation));
+    for (const std::uint8_t byte : arp->sender_ip.bytes) hash = mix(hash, byte);
+    for (const std::uint8_t byte : arp->target_ip.bytes) hash = mix(hash, byte);
+    return hash | 1;
+  }
+  if (p->source.empty() || p->destination.empty()) return 0;
+  hash = mix(hash, static_cast<std::uint64_t>(p->source.version) << 32 | number(p->id));
+  hash = mix(hash, number(p->length) << 24 | (number(p->protocol) & 0xFF) << 16 | (number(p->fragment_offset) & 0xFFFF));
+  if (!p->extensions.empty()) hash = mix(hash, number(p->extensions.back().id) ^ number(p->extensions.back().fragment_offset) << 33);
+  if (const Tcp* tcp = packet::find_tcp(*p)) {
+    hash = mix(hash, number(tcp->seq) << 32 ^ number(tcp->ack_seq));
+    hash = mix(hash, number(tcp->flags));
+  } else if (const auto* udp = std::get_if<Udp>(&p->transport)) {
+    hash = mix(hash, number(udp->length));
+  } else if (const Icmp* icmp = packet::find_icmp(*p)) {
+    hash = mix(hash, number(icmp->type) << 32 ^ number(icmp->code) << 16 ^ number(icmp->sequence));
+  }
+  return hash | 1;
+}
+
+bool same_packet(const Packet& a, const Packet& b, bool may_rewrite, bool may_rewrite_both) {
+  if (a.version() != b.version() && a.version() != packet::IpVersion::None && b.version() != packet::IpVersion::None)
+    return false;
+  if (!agree(a.protocol, b.protocol) || !agree(a.id, b.id) || !agree(a.length, b.length) ||
+      !agree(a.fragment_offset, b.fragment_offset) || !agree_on_transport(a, b))
+    return false;
+  const Icmp* i = packet::find_icmp(a);
+  const Icmp* j = packet::find_icmp(b);
+  const bool same_icmp_id = i == nullptr || j == nullptr || agree(i->id, j->id);
+  const bool same_source = agree(a.source, b.source) && agree(a.ports.source, b.ports.source);
+  const bool same_destination = agree(a.destination, b.destination) && agree(a.ports.destination, b.ports.destination);
+  if (same_source && same_destination) return same_icmp_id || may_rewrite;
+  if (!may_rewrite) return false;
+  return same_source || same_destination || may_rewrite_both;
+}
+
+}  // namespace fwtrace::journey

@@ -1,0 +1,52 @@
+// How far a packet has come: hook, table, and the chains it is in. Says whether an event can be the same
+// packet's next, and what the walk looks like then (see group.h, "progress").
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/names.h"
+#include "packet/netfilter.h"
+#include "trace/event.h"
+
+namespace fwtrace::journey {
+
+class Position {
+ public:
+  // Can this event be the next of a packet that is here? `hook` is the event's hook as far as its chain's name
+  // or devices tell. `in_lo`: it came in by lo.
+  bool can_follow(const trace::Event& event, packet::Hook hook, bool in_lo) const;
+  // Does it begin another table or hook than the packet is in now?
+  bool leaves_table(const trace::Event& event, packet::Hook hook) const;
+  // Takes the step. Returns the depth of the event's chain: 0 in the base chain.
+  std::uint16_t advance(const trace::Event& event, packet::Hook hook);
+
+  packet::Hook hook() const { return hook_; }
+  void clear() { *this = Position{}; }
+
+ private:
+  struct Frame {
+    base::Name chain;
+    std::uint32_t number = 0;
+    trace::EventKind kind = trace::EventKind::Rule;
+  };
+  bool can_follow_in_table(const trace::Event& event, packet::Hook hook) const;
+  bool can_enter(const trace::Event& event, packet::Hook hook, bool in_lo) const;
+  bool can_follow_nft(const trace::Event& event, packet::Hook hook, bool in_lo) const;
+  bool is_base(std::size_t frame) const;
+
+  packet::Hook hook_ = packet::Hook::None;
+  packet::Family family_ = packet::Family::None;
+  base::Name table_;
+  std::vector<Frame> frames_;          // the chains it is in, base chain first if that is known
+  bool ended_ = false;                 // dropped: nothing can follow
+  std::vector<std::pair<base::Name, base::Name>> walked_;  // nft: base chains (table, chain) met in this pass
+  enum class Devices : std::uint8_t { Unknown, In, Both, Out } devices_ = Devices::Unknown;
+  static Devices devices_of(const trace::Event& event);
+};
+
+// The hook of an event's base chain: by its fixed name (iptables), else, for nft, by a hook's name in the chain's
+// name if the devices agree with it; None if that does not decide.
+packet::Hook hook_of_event(const trace::Event& event);
+
+}  // namespace fwtrace::journey

@@ -1,0 +1,52 @@
+// Summary: what a whole run held, in counts that add up. Its size does not grow with the input.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/diagnostic.h"
+#include "journey/journey.h"
+#include "trace/event.h"
+
+namespace fwtrace::journey {
+
+inline constexpr std::size_t kOutcomeKinds = 9;
+
+struct Summary {
+  // Journeys. `journeys` counts all; `shown` those that passed the user's filter.
+  std::uint64_t journeys = 0, shown = 0;
+  std::uint64_t starts_late = 0, ends_early = 0, overlap_loss = 0, damaged = 0;
+  std::array<std::uint64_t, kOutcomeKinds> outcomes{};   // of the shown ones, by OutcomeKind
+
+  // The rules that decided, of the shown ones, most frequent first once sorted().
+  struct Decider {
+    std::string where;       // "filter FORWARD rule 7"
+    std::string rule;        // its text, "" if not known
+    OutcomeKind kind{};
+    std::uint64_t count = 0;
+  };
+  static constexpr std::size_t kMaxDeciders = 4096;
+  std::unordered_map<std::string, Decider> deciders;
+  std::uint64_t deciders_not_kept = 0;
+  std::vector<Decider> sorted() const;
+
+  // Input.
+  std::uint64_t events = 0;                              // events read
+  std::uint64_t bytes = 0, lines = 0;
+  std::array<std::uint64_t, trace::kLineKinds> line_kinds{};
+  std::uint64_t lost_lines = 0;                          // exactly counted
+  std::uint64_t losses_uncounted = 0;                    // notes that some were lost, without a number
+  std::vector<trace::Loss> first_losses;                 // at most 8
+  base::Diagnostics diagnostics;
+
+  void add(const Journey& journey, bool is_shown);
+  void add(const trace::Loss& loss);
+};
+
+// "filter FORWARD rule 7", "filter INPUT policy", "inet fw forward handle 12": what people call a step.
+std::string print_where(const Step& step);
+
+}  // namespace fwtrace::journey

@@ -1,0 +1,65 @@
+// Dialect: the kernel log's own TRACE lines, "TRACE: filter:FORWARD:rule:7 IN=em1 OUT=virbr1 …"
+// (kernel: net/ipv4/netfilter/ip_tables.c trace_packet, net/netfilter/nf_log_syslog.c).
+//
+// Consecutive lines of one packet mostly repeat the same headers byte for byte. So the last few packet texts are
+// remembered with what was read from them, and most lines cost one memcmp instead of a parse.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/names.h"
+#include "trace/dialect.h"
+#include "trace/kernel_packet.h"
+
+namespace fwtrace::trace {
+
+class KernelLine {
+ public:
+  KernelLine(base::Names& names, Sink& sink) : names_(names), sink_(sink) {}
+
+  // Where the next "TRACE: table:chain:rule:7 " (or a damaged beginning of one) stands; npos if nowhere.
+  static std::size_t find(std::string_view text, std::size_t from = 0);
+
+  // Reads every record of a line; line.body is where the first one begins.
+  LineKind line(const Line& line);
+
+  // A record whose end is missing is held back until the next line shows whether that continues it.
+  bool pending() const { return pending_; }
+  bool continues(std::string_view text) const;
+  void add_continuation(std::string_view text);
+  void finish();  // gives what was held back
+
+ private:
+  struct Head {
+    EventKind kind = EventKind::Rule;
+    std::string_view table, chain;
+    std::uint32_t number = 0;
+    std::size_t end = 0;  // where the packet's text begins
+  };
+  struct Known {  // a packet text and what was read from it
+    std::string text;
+    packet::Packet packet;
+    std::uint64_t form = 0;
+  };
+
+  static bool read_head(std::string_view text, Head& head);
+  // Reads one record at line.body; returns where the next begins, or npos. Sets `held` if it was held back.
+  std::size_t record(const Line& line, bool may_hold, bool& held, bool& read);
+  void emit(const Line& line, const Head& head, const packet::Packet& packet, std::uint64_t form);
+  void complain(const Line& line, std::size_t at, base::Severity severity, std::string_view code, std::string message);
+
+  base::Names& names_;
+  Sink& sink_;
+  std::array<Known, 8> known_;
+  std::size_t newest_ = 0;
+  std::uint64_t forms_ = 0;
+
+  bool pending_ = false;
+  std::string held_text_;
+  Line held_;
+};
+
+}  // namespace fwtrace::trace

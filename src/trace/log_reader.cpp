@@ -1,0 +1,355 @@
+#include "trace/log_reader.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/text.h"
+#include "trace/kernel_line.h"
+#include "trace/nft_monitor.h"
+#include "trace/wrapper.h"
+#include "trace/xtables_monitor.h"
+
+namespace fwtrace::trace {
+namespace {
+
+constexpr std::size_t kNone = std::string_view::npos;
+
+bool has(std::string_view text, std::string_view part) { return text.find(part) != kNone; }
+
+// The first number in the text.
+std::uint64_t number_in(std::string_view text) {
+  const std::size_t at = text.find_first_of("0123456789");
+  if (at == kNone) return 0;
+  std::size_t end = at;
+  while (end < text.size() && base::is_digit(text[end])) ++end;
+  return base::parse_number<std::uint64_t>(text.substr(at, end - at)).value_or(0);
+}
+
+// What loggers print when they lose lines; the count stands before or behind the words.
+struct LossWords {
+  std::string_view words, reason;
+  bool count_before;
+};
+constexpr LossWords kLossWords[] = {
+    {"printk messages dropped", "the kernel dropped log messages", true},
+    {" messages dropped", "the kernel dropped log messages", true},
+    {"Missed ", "journald missed kernel messages", false},
+    {"messages lost due to rate-limiting", "the syslog daemon limited the rate", true},
+    {"begin to drop messages due to rate-limiting", "the syslog daemon limited the rate", false},
+    {"messages suppressed", "the logger suppressed messages", true},
+    {"Suppressed ", "journald suppressed messages", false},
+    {"some messages lost", "dmesg was too slow: the log buffer overran", false},
+    {"callbacks suppressed", "the kernel limited the rate", true},
+};
+
+const LossWords* find_loss(std::string_view text) {
+  for (const LossWords& row : kLossWords) {
+    if (!has(text, row.words)) continue;
+    if (row.words == "Missed " && !has(text, "kernel messages")) continue;
+    if (row.words == "Suppressed " && !has(text, "messages from")) continue;
+    return &row;
+  }
+  return nullptr;
+}
+
+bool is_log_header(std::string_view text) {
+  return text.starts_with("-- ") &&
+         (has(text, "Logs begin") || has(text, "Journal begins") || has(text, "Boot ") || has(text, "Reboot") ||
+          has(text, "No entries") || has(text, "-- cursor:"));
+}
+
+// A field line of `journalctl -o export` or -o verbose, or a kmsg dictionary line (" SUBSYSTEM=net").
+bool is_journal_field(std::string_view text) {
+  const std::string_view body = base::trim(text);
+  const std::size_t equals = body.find('=');
+  if (equals == kNone || equals < 3 || (body.front() != '_' && text.front() != ' ' && !has(body.substr(0, equals), "_")) )
+    return body.starts_with("PRIORITY=");
+  return std::all_of(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(equals),
+                     [](char c) { return c == '_' || (c >= 'A' && c <= 'Z') || base::is_digit(c); });
+}
+
+}  // namespace
+
+struct LogReader::Impl {
+  base::Names& names;
+  Sink& sink;
+  std::optional<Dialect> only;
+  KernelLine kernel;
+  NftMonitor nft;
+  XtablesMonitor xtables;
+
+  std::uint32_t source = 0;
+  std::uint32_t line_number = 0;
+  std::uint64_t lines = 0, bytes = 0;
+  std::array<std::uint64_t, kLineKinds> kinds{};
+  std::string carry;
+  bool long_line = false;        // in the middle of a line that is read in pieces
+
+  std::size_t usual_at = 0;      // where "TRACE: " stood in the last line
+  std::string last_wrapper;      // and what stood before it
+  base::Stamp last_time;
+  base::Name last_host;
+  std::optional<std::uint64_t> kmsg_sequence;
+  base::Stamp export_time;       // of the journal export entry that is being read
+
+  Impl(base::Names& n, Sink& s, std::optional<Dialect> o)
+      : names(n), sink(s), only(o), kernel(n, s), nft(n, s), xtables(n, s) {}
+
+  bool wants(Dialect dialect) const { return !only || *only == dialect; }
+  void count(LineKind kind) { ++kinds[static_cast<std::size_t>(kind)]; }
+
+  base::Place place() const { return {source, line_number, 0}; }
+
+  void report_loss(std::uint64_t number, std::string reason, const base::Stamp& time, base::Name host) {
+    Loss loss;
+    loss.place = place();
+    loss.time = time;
+    loss.host = host;
+    loss.lines = number;
+    loss.reason = std::move(reason);
+    sink.loss(loss);
+  }
+
+  void see_sequence(std::uint64_t sequence, const base::Stamp& time) {
+    if (kmsg_sequence && sequence > *kmsg_sequence + 1)
+      report_loss(sequence - *kmsg_sequence - 1, "kmsg sequence gap", time, {});
+    kmsg_sequence = sequence;
+  }
+
+  // Most lines repeat the wrapper of the line before, or differ in the uptime only.
+  void use_wrapper(std::string_view text, Line& line) {
+    if (text == last_wrapper) {
+      line.time = last_time;
+      line.host = last_host;
+      return;
+    }
+    const std::size_t bracket = text.rfind('[');
+    if (bracket != kNone && bracket > 0 && text.size() == last_wrapper.size() && last_time.uptime_us != base::Stamp::kNone &&
+        std::memcmp(text.data(), last_wrapper.data(), bracket) == 0) {
+      const Wrapper wrapper = read_wrapper(text.substr(bracket));
+      last_time.uptime_us = wrapper.time.uptime_us;
+    } else {
+      const Wrapper wrapper = read_wrapper(text);
+      last_time = wrapper.time;
+      last_host = names.intern(wrapper.host);
+      if (wrapper.kmsg_sequence) see_sequence(*wrapper.kmsg_sequence, wrapper.time);
+    }
+    last_wrapper = text;
+    line.time = last_time;
+    line.host = last_host;
+  }
+
+  void one_line(std::string_view text) {
+    ++line_number;
+    ++lines;
+    while (!text.empty() && (text.back() == '\r' || text.back() == '\0')) text.remove_suffix(1);
+    while (!text.empty() && text.front() == '\0') text.remove_prefix(1);
+    count(read_line(text));
+  }
+
+  LineKind read_line(std::string_view text) {
+    if (kernel.pending()) {
+      if (kernel.continues(text)) {
+        kernel.add_continuation(text);
+        return LineKind::Continuation;
+      }
+      kernel.finish();
+    }
+    std::size_t at = kNone;
+    if (wants(Dialect::KernelLog)) {
+      if (text.size() > usual_at + 7 && std::memcmp(text.data() + usual_at, "TRACE: ", 7) == 0 &&
+          KernelLine::find(text.substr(0, std::min(text.size(), usual_at + 320)), usual_at) == usual_at)
+        at = usual_at;
+      else
+        at = KernelLine::find(text);
+    }
+    if (at != kNone && text.front() != '{') {
+      usual_at = at;
+      Line line;
+      line.text = text;
+      line.body = at;
+      line.place = place();
+      use_wrapper(text.substr(0, at), line);
+      if (line.time.wall_us == base::Stamp::kNone && export_time.known()) line.time = export_time;
+      if (has(text.substr(0, at), "message repeated ")) return repeated(line);
+      return kernel.line(line);
+    }
+    if (!text.empty() && text.front() == '{') return json_line(text);
+    return other_line(text);
+  }
+
+  // "message repeated 3 times: [ TRACE: … ]": rsyslog folded identical lines; each of them was an event.
+  LineKind repeated(const Line& line) {
+    const std::string_view before = line.text.substr(0, line.body);
+    std::uint64_t times = number_in(before.substr(before.find("message repeated ")));
+    times = std::clamp<std::uint64_t>(times, 1, 1000);
+    Line inner = line;
+    if (inner.text.ends_with("]")) inner.text.remove_suffix(1);
+    LineKind kind = LineKind::Trace;
+    for (std::uint64_t i = 0; i < times; ++i) kind = kernel.line(inner);
+    return kind;
+  }
+
+  LineKind json_line(std::string_view text) {
+    const auto json = read_json_line(text);
+    if (!json) return other_line(text);
+    Line line;
+    line.text = json->message;
+    line.place = place();
+    line.time = json->time;
+    line.host = names.intern(json->host);
+    const std::size_t at = wants(Dialect::KernelLog) ? KernelLine::find(json->message) : kNone;
+    if (at == kNone) return dialect_line(line);
+    line.body = at;
+    if (line.time.uptime_us == base::Stamp::kNone)
+      line.time.uptime_us = read_wrapper(line.text.substr(0, at)).time.uptime_us;
+    const LineKind kind = kernel.line(line);
+    kernel.finish();  // what follows cannot be its rest
+    return kind;
+  }
+
+  LineKind other_line(std::string_view text) {
+    Line line;
+    line.text = text;
+    line.place = place();
+    return dialect_line(line);
+  }
+
+  LineKind dialect_line(Line line) {
+    const std::string_view text = line.text;
+    if (wants(Dialect::NftMonitor) && nft.claims(text)) {
+      take_time(line, text.find("trace id "));
+      return nft.line(line);
+    }
+    if (wants(Dialect::XtablesMonitor) && xtables.claims(text)) return xtables.line(line);
+    return classify(text);
+  }
+
+  void take_time(Line& line, std::size_t at) {
+    if (at == kNone || at == 0 || line.time.known()) return;
+    const Wrapper wrapper = read_wrapper(line.text.substr(0, at));
+    line.time = wrapper.time;
+    line.host = names.intern(wrapper.host);
+  }
+
+  // A line with no trace in it: what kind of other line is it?
+  LineKind classify(std::string_view text) {
+    const std::string_view body = base::trim(text);
+    if (body.empty()) return LineKind::Blank;
+    if (body.size() > 4 && base::is_digit(body.front()) && has(body.substr(0, 64), ";")) {
+      const Wrapper wrapper = read_wrapper(body.substr(0, body.find(';') + 1));
+      if (wrapper.kmsg_sequence) see_sequence(*wrapper.kmsg_sequence, wrapper.time);
+    }
+    if (has(text, "IN=") && has(text, "OUT=")) return LineKind::Log;
+    if (is_log_header(body)) return LineKind::Header;
+    if (const LossWords* loss = find_loss(text)) {
+      const std::size_t at = text.find(loss->words);
+      std::uint64_t number = 0;
+      if (loss->count_before) {
+        std::size_t begin = text.substr(0, at).find_last_not_of(' ');
+        if (begin != kNone) {
+          const std::size_t end = begin + 1;
+          while (begin > 0 && base::is_digit(text[begin - 1]) && base::is_digit(text[begin])) --begin;
+          number = number_in(text.substr(begin, end - begin));
+        }
+      } else {
+        number = number_in(text.substr(at));
+      }
+      const Wrapper wrapper = read_wrapper(text.substr(0, at));
+      report_loss(number, std::string(loss->reason), wrapper.time, names.intern(wrapper.host));
+      return LineKind::LossNote;
+    }
+    if (has(text, "last message repeated ") || has(text, "message repeated ")) return LineKind::RepeatNote;
+    if (text.starts_with("__REALTIME_TIMESTAMP=")) {
+      if (const auto micros = base::parse_number<std::int64_t>(text.substr(21))) {
+        export_time = {};
+        export_time.wall_us = *micros;
+        export_time.zone_known = export_time.year_known = true;
+        export_time.seconds_only = false;
+      }
+    }
+    if (is_journal_field(text)) return LineKind::Header;
+    return LineKind::Foreign;
+  }
+
+  // A line without an end in sight: read what is whole of it, keep the rest.
+  void shorten_carry() {
+    if (!long_line) {
+      base::Diagnostic d;
+      d.code = "long-line";
+      d.place = {source, line_number + 1, 0};
+      d.message = "a line is longer than " + std::to_string(kMaxLine >> 20) + " MiB; it is read in pieces";
+      d.line = carry.substr(0, 80);
+      sink.diagnostic(std::move(d));
+      long_line = true;
+    }
+    std::size_t cut = carry.rfind("TRACE: ");
+    if (cut == kNone || cut == 0) cut = carry.size();
+    if (read_line(std::string_view(carry).substr(0, cut)) == LineKind::Trace) saw_trace_in_long_line = true;
+    carry.erase(0, cut);
+  }
+  bool saw_trace_in_long_line = false;
+
+  void end_line(std::string_view text) {
+    if (!long_line) return one_line(text);
+    ++line_number;
+    ++lines;
+    const LineKind kind = read_line(text);
+    count(saw_trace_in_long_line ? LineKind::Trace : kind);
+    long_line = saw_trace_in_long_line = false;
+  }
+};
+
+LogReader::LogReader(base::Names& names, Sink& sink, std::optional<Dialect> only)
+    : impl_(std::make_unique<Impl>(names, sink, only)) {}
+LogReader::~LogReader() = default;
+
+void LogReader::begin(std::uint32_t source) {
+  impl_->source = source;
+  impl_->line_number = 0;
+  impl_->kmsg_sequence.reset();
+  impl_->export_time = {};
+}
+
+void LogReader::push(std::string_view chunk) {
+  Impl& in = *impl_;
+  in.bytes += chunk.size();
+  while (!chunk.empty()) {
+    const void* hit = std::memchr(chunk.data(), '\n', chunk.size());
+    if (hit == nullptr) {
+      while (!chunk.empty()) {
+        const std::size_t room = kMaxLine - std::min(kMaxLine, in.carry.size());
+        in.carry.append(chunk.substr(0, room));
+        chunk.remove_prefix(std::min(room, chunk.size()));
+        if (in.carry.size() >= kMaxLine) in.shorten_carry();
+      }
+      return;
+    }
+    const auto length = static_cast<std::size_t>(static_cast<const char*>(hit) - chunk.data());
+    if (in.carry.empty()) {
+      in.end_line(chunk.substr(0, length));
+    } else {
+      in.carry.append(chunk.substr(0, length));
+      in.end_line(in.carry);
+      in.carry.clear();
+    }
+    chunk.remove_prefix(length + 1);
+  }
+}
+
+void LogReader::finish() {
+  Impl& in = *impl_;
+  if (!in.carry.empty() || in.long_line) {
+    in.end_line(in.carry);
+    in.carry.clear();
+  }
+  in.kernel.finish();
+  in.nft.finish();
+  in.xtables.finish();
+}
+
+std::uint64_t LogReader::lines() const { return impl_->lines; }
+std::uint64_t LogReader::bytes() const { return impl_->bytes; }
+const std::array<std::uint64_t, kLineKinds>& LogReader::line_kinds() const { return impl_->kinds; }
+
+}  // namespace fwtrace::trace
