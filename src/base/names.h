@@ -18,7 +18,9 @@ class Name {
   Name() = default;
   std::string_view text() const { return text_ ? std::string_view(*text_) : std::string_view(); }
   bool empty() const { return text_ == nullptr; }
-  bool operator==(const Name& other) const { return text_ == other.text_ || text() == other.text(); }
+  bool operator==(const Name& other) const { return is(other) || text() == other.text(); }
+  // Equality within one pool: names of one pool are equal exactly if they are the same.
+  bool is(const Name& other) const { return text_ == other.text_; }
   const void* address() const { return text_; }  // for hashing within one pool
 
  private:

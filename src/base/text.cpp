@@ -106,7 +106,7 @@ std::string with_commas(std::uint64_t value) {
   std::string out = std::to_string(value);
   for (std::size_t at = out.size(); at > 3;) {
     at -= 3;
-    out.insert(at, ",");
+    out.insert(at, 1, ',');
   }
   return out;
 }

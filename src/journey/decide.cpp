@@ -98,11 +98,24 @@ class Decider {
     return !j_.forms.empty() && !j_.forms.front().in.empty();
   }
 
-  // It passed everything that was there to pass.
+  // It passed everything that was there to pass. What people ask for is the rule of the filter that let it in or
+  // through, not the last table's policy.
   void passed(OutcomeKind kind, std::string because) {
     out().kind = kind;
     out().because = std::move(because);
-    j_.ends_early = j_.overlaps_loss = false;
+    if (is_final(last_.did)) j_.ends_early = j_.overlaps_loss = false;
+    if (last_.table.text() == "filter") return;
+    for (std::uint32_t i = last_index_; i-- > 0;) {
+      const Step& step = j_.steps[i];
+      if (!is_accept(step.did) || step.table.text() != "filter") continue;
+      out().step = i;
+      out().because = accepted_by(step) + ", and nothing behind that stopped it";
+      return;
+    }
+  }
+  static std::string accepted_by(const Step& step) {
+    if (step.kind == EventKind::Policy && step.rule == nullptr) return "the policy of " + text(step.chain) + " let it pass";
+    return entry_name(step) + " accepted it";
   }
   OutcomeKind way_out() const { return came_in() && !(j_.looped) ? OutcomeKind::Forwarded : OutcomeKind::Sent; }
 
@@ -142,11 +155,9 @@ class Decider {
 
   void legacy_accepted(const std::optional<Seen::Next>& next) {
     if (next) return lost(*next);
-    const std::string chain = text(last_.chain);
-    const std::string how = last_.kind == EventKind::Policy && last_.rule == nullptr ? "the policy of " + chain + " let it pass"
-                            : "rule " + std::to_string(last_.number) + " of " + chain + " accepted it";
+    const std::string how = accepted_by(last_);
     switch (hook()) {
-      case Hook::Input: return passed(OutcomeKind::Delivered, how + ", the last of INPUT");
+      case Hook::Input: return passed(OutcomeKind::Delivered, how + ", and INPUT has no later table");
       case Hook::Postrouting:
         if (to_lo()) break;
         return passed(way_out(), "it passed " + std::string(last_.table.text()) + " POSTROUTING, the last table on its way");
@@ -166,6 +177,13 @@ class Decider {
     if (j_.ends_early || j_.overlaps_loss) {
       out().kind = OutcomeKind::Incomplete;
       out().because = entry_name(last_) + " let it pass, and " + where + " would come next, but " + ends();
+      see_answer();
+      return;
+    }
+    if (next.place.hook == hook()) {
+      out().kind = OutcomeKind::Incomplete;
+      out().because = where + " must come next, at the same hook, and is not there: lines are missing, or conntrack "
+                      "dropped it (table full)";
       see_answer();
       return;
     }
@@ -212,12 +230,20 @@ class Decider {
                              : last_.kind == EventKind::Return ? "the unconditional rule " + std::to_string(last_.number) + " of " + text(last_.chain) + " (or a lost line)"
                                                                : "rule " + std::to_string(last_.number);
     if (next) {
-      out().likely = OutcomeKind::Dropped;
-      out().because = why + name + " most likely dropped it, because nothing follows it (a packet that passes goes on to " +
-                      next_name(*next) + ")";
-      if (open) out().because += ", but " + ends() + ", too";
+      if (open && last_.kind == EventKind::Policy) {
+        out().because = why + next_name(*next) + " would come next if " + name + " is ACCEPT, but " + ends();
+      } else {
+        out().likely = OutcomeKind::Dropped;
+        out().because = why + name + " most likely dropped it, because nothing follows it";
+        if (open) out().because += " (unless the log is just cut: " + ends() + ")";
+        else out().because += ", and a packet that passes goes on to " + next_name(*next);
+      }
     } else if (hook() == Hook::Forward || hook() == Hook::Output || hook() == Hook::Input || hook() == Hook::None || in_filter) {
       out().because = why + name + " decided, and whether it accepts or drops is not in the log: nothing would follow either way";
+      if (hook() == Hook::Output && last_.kind == EventKind::Policy && last_.number == 1) {
+        out().likely = OutcomeKind::Sent;
+        out().because += "; the chain is empty (policy:1), so with DROP this machine could send nothing at all";
+      }
       if (open && out().kind == OutcomeKind::Incomplete) out().because = why + "the last line is " + entry_name(last_) + ", and " + ends();
       if (hook() == Hook::None)
         out().because = why + "the last line is inside chain " + text(last_.chain) + ", and which hook that belongs to is not in the log";
@@ -276,8 +302,7 @@ class Decider {
   }
 
   void nft_accepted() {
-    const std::string how = last_.kind == EventKind::Policy ? "the policy of " + text(last_.chain) + " let it pass"
-                                                            : entry_name(last_) + " accepted it";
+    const std::string how = accepted_by(last_);
     Hook at = hook();
     const Packet* form = j_.forms.empty() ? nullptr : &j_.forms[last_.form];
     if (at == Hook::None && form != nullptr && !form->in.empty() && !form->out.empty()) at = Hook::Forward;

@@ -15,7 +15,6 @@ using trace::Event;
 using trace::EventKind;
 
 constexpr std::size_t kWeakSearch = 64;  // how many of the newest journeys a damaged line is held against
-constexpr std::uint64_t kNear = 8;       // events from the end of a file that count as "at its end"
 constexpr std::uint64_t kLossReach = 64; // events before a loss whose journeys it may have hurt
 
 bool came_in_by_lo(const Event& event) { return event.packet != nullptr && event.packet->in.text() == "lo"; }
@@ -46,12 +45,11 @@ void Grouper::event(const Event& event) {
   ++events_;
   ++summary_.events;
   if (event.time.known()) now_ = event.time;
-  const Hook hook = hook_of_event(event);
-  seen_.see(event, hook);
+  const Hook hook = cached_hook(event);
 
   // Most often it is the packet of the event before, with the same headers.
   if (last_ != nullptr && event.form != 0 && event.form == last_->last_form && last_->key != 0 &&
-      last_->journey.host == event.host && last_->journey.dialect == event.dialect &&
+      last_->journey.host.is(event.host) && last_->journey.dialect == event.dialect &&
       last_->position.can_follow(event, hook, came_in_by_lo(event)) && last_->journey.steps.size() < limits_.max_steps) {
     append(*last_, event, hook);
     return;
@@ -64,11 +62,30 @@ void Grouper::event(const Event& event) {
   give_finished(false);
 }
 
+// The hook of a legacy chain depends on its name alone, and what Seen learns of it on name, table, family and host:
+// asked once for each, not once for each event.
+Hook Grouper::cached_hook(const Event& event) {
+  if (event.dialect != Dialect::KernelLog) {
+    const Hook hook = hook_of_event(event);
+    seen_.see(event, hook);
+    return hook;
+  }
+  const auto slot_of = (reinterpret_cast<std::uintptr_t>(event.chain.address()) >> 5 ^
+                        reinterpret_cast<std::uintptr_t>(event.table.address()) >> 6) % known_hooks_.size();
+  KnownHook& known = known_hooks_[slot_of];
+  if (!known.chain.is(event.chain) || !known.table.is(event.table) || !known.host.is(event.host) ||
+      known.family != event.family || known.kind != event.kind) {
+    known = {event.chain, event.table, event.host, event.family, event.kind, hook_of_event(event)};
+    seen_.see(event, known.hook);
+  }
+  return known.hook;
+}
+
 // The journey this event belongs to, or null.
 Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
   const bool in_lo = came_in_by_lo(event);
   const auto fits = [&](Open& open, bool same_trace_id) {
-    if (open.journey.dialect != event.dialect || !(open.journey.host == event.host)) return false;
+    if (open.journey.dialect != event.dialect || !open.journey.host.is(event.host)) return false;
     if (events_ - open.last_event > limits_.window || open.journey.steps.size() >= limits_.max_steps) return false;
     if (const auto gap = base::elapsed_us(open.last_time, event.time)) {
       // Seconds-only clocks may step back by one between two lines.
@@ -278,7 +295,7 @@ void Grouper::diagnostic(base::Diagnostic diagnostic) { summary_.diagnostics.add
 
 void Grouper::end_of_input() {
   for (const auto& open : queue_) {
-    if (events_ - open->last_event < kNear) open->near_end = true;
+    if (open->last_event == events_) open->near_end = true;
   }
 }
 

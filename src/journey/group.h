@@ -15,6 +15,7 @@
 // and that they can follow. Interleaving is harmless up to `window` events; memory is bounded by it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -45,7 +46,7 @@ class Grouper : public trace::Sink {
   void event(const trace::Event& event) override;
   void loss(const trace::Loss& loss) override;
   void diagnostic(base::Diagnostic diagnostic) override;
-  void end_of_input();  // a file ended: what was going on there may have been cut
+  void end_of_input();  // a file ended: the packet of its last line may have been cut
   void finish();        // gives all that is left
 
   // The journeys that are not given yet and began after `serial`, oldest first: evidence for decide.h.
@@ -58,6 +59,7 @@ class Grouper : public trace::Sink {
   Open& start(const trace::Event& event, packet::Hook hook, std::uint64_t key);
   void append(Open& open, const trace::Event& event, packet::Hook hook);
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
+  packet::Hook cached_hook(const trace::Event& event);
   void give_finished(bool all);
   std::unique_ptr<Open> take_spare();
 
@@ -74,6 +76,14 @@ class Grouper : public trace::Sink {
   std::uint64_t weak_open_ = 0;                              // journeys in the queue without an identity
   Open* last_ = nullptr;                                     // of the event before: mostly right again
   bool loss_just_now_ = false;
+
+  struct KnownHook {
+    base::Name chain, table, host;
+    packet::Family family = packet::Family::None;
+    trace::EventKind kind = trace::EventKind::Rule;
+    packet::Hook hook = packet::Hook::None;
+  };
+  std::array<KnownHook, 64> known_hooks_;
 };
 
 }  // namespace fwtrace::journey

@@ -83,14 +83,14 @@ bool Position::can_follow(const Event& event, Hook hook, bool in_lo) const {
 
 bool Position::leaves_table(const Event& event, Hook hook) const {
   if (event.dialect != trace::Dialect::KernelLog) return event.kind == EventKind::Headers;
-  if (event.table != table_) return true;
+  if (!event.table.is(table_)) return true;
   return hook != Hook::None && hook_ != Hook::None && hook != hook_;
 }
 
 bool Position::can_follow_in_table(const Event& event, Hook hook) const {
   if (frames_.empty()) return true;
   for (std::size_t i = frames_.size(); i-- > 0;) {
-    if (frames_[i].chain != event.chain) continue;
+    if (!frames_[i].chain.is(event.chain)) continue;
     if (event.number <= frames_[i].number) return false;
     // Behind a policy only the policy itself can come: after an unconditional RETURN in a built-in chain.
     return frames_[i].kind != EventKind::Policy || event.kind == EventKind::Policy;
@@ -161,7 +161,7 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
     frames_.clear();  // what was seen of a late start lay below this base chain
   }
   for (std::size_t i = frames_.size(); i-- > 0;) {
-    if (frames_[i].chain != event.chain) continue;
+    if (!frames_[i].chain.is(event.chain)) continue;
     frames_.resize(i + 1);
     frames_[i].number = event.number;
     frames_[i].kind = event.kind;

@@ -69,6 +69,8 @@ std::string rewrite_text(const Journey& journey, const Rewrite& rewrite) {
     if (step.rule != nullptr && ruleset::is_nat_target(step.rule->target)) append_printable(out, step.rule->target);
     else if (!is_iptables(step)) out = rewrite.destination ? "dnat" : "snat";
   }
+  // What conntrack does to a reply undoes a translation; it is not one.
+  if (!rewrite.by_known) out = rewrite.destination ? "destination" : "source";
   if (out.empty()) out = rewrite.destination ? "DNAT" : "SNAT";
   const auto end = [&](const Packet& form) {
     return rewrite.destination ? print_endpoint(form.destination, form.ports.destination)

@@ -37,7 +37,7 @@ class Path {
   std::uint32_t walk_end(std::uint32_t first) const;
   void line(std::string_view heading, std::string_view label, std::size_t label_width, std::string_view body);
   void between(const Step& before, const Step& after);
-  void told_between(std::uint32_t first, std::uint32_t last);
+  void told_between(std::uint32_t first, std::uint32_t last, bool rewrites);
   void walk_line(std::string_view heading, std::uint32_t first, std::uint32_t last);
   void step_lines(std::string_view heading, std::uint32_t first, std::uint32_t last);
   std::string print_step(std::uint32_t i) const;
@@ -99,12 +99,13 @@ void Path::between(const Step& before, const Step& after) {
   }
 }
 
-// Changes that no step accounts for, before the steps [first, last).
-void Path::told_between(std::uint32_t first, std::uint32_t last) {
+// Changes that no step accounts for, before the steps [first, last). Rewrites come before the routing decision that
+// they lead to, everything else after it.
+void Path::told_between(std::uint32_t first, std::uint32_t last, bool rewrites) {
   const auto from = std::ranges::lower_bound(changes_, first, {}, &Change::step);
   for (auto change = from; change != changes_.end() && change->step < last; ++change) {
-    if (!change->before) continue;
-    if (change->rewrite) line("conntrack", {}, 0, change->text + "   no step of the trace did it: a known connection, or a rule not traced");
+    if (!change->before || change->rewrite != rewrites) continue;
+    if (rewrites) line("conntrack", {}, 0, change->text + "   a known connection, or a rule not traced");
     else line("changed", {}, 0, change->text);
   }
 }
@@ -201,14 +202,11 @@ void Path::append() {
   std::string_view heading = "chains";  // until a hook is known
   for (std::uint32_t first = 0; first < steps.size();) {
     const std::uint32_t last = walk_end(first);
-    if (first > 0) {
-      const std::size_t size = out_.size();
-      between(steps[first - 1], steps[first]);
-      if (out_.size() != size) shown_heading = {};
-    }
-    if (steps[first].hook != Hook::None) heading = to_text(steps[first].hook);
     const std::size_t size = out_.size();
-    told_between(first, first + 1);
+    told_between(first, first + 1, true);
+    if (first > 0) between(steps[first - 1], steps[first]);
+    told_between(first, first + 1, false);
+    if (steps[first].hook != Hook::None) heading = to_text(steps[first].hook);
     // After a line of another heading the hook is named again.
     const bool repeat = shown_heading != heading || out_.size() != size;
     const std::string_view head = repeat ? heading : std::string_view();
@@ -216,11 +214,12 @@ void Path::append() {
     else walk_line(head, first, last);
     shown_heading = heading;
     const std::size_t before_rest = out_.size();
-    told_between(first + 1, last);
+    told_between(first + 1, last, true);
+    told_between(first + 1, last, false);
     if (out_.size() != before_rest) shown_heading = {};
     first = last;
   }
-  told_between(static_cast<std::uint32_t>(steps.size()), ~std::uint32_t{0});
+  told_between(static_cast<std::uint32_t>(steps.size()), ~std::uint32_t{0}, true);
 }
 
 }  // namespace

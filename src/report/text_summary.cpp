@@ -130,7 +130,7 @@ class SummaryText {
       for (std::size_t i = shown; i < deciders.size(); ++i) rest += deciders[i].count;
       const bool more = summary_.deciders_not_kept > 0;
       line(4, count_of(rest, "packet", "packets") + " by " + (more ? "at least " : "") +
-                  with_commas(deciders.size() - shown) + " more");
+                  count_of(deciders.size() - shown, "other rule", "other rules"));
     }
   }
 

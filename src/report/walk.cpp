@@ -130,9 +130,10 @@ void Walk::add(std::uint32_t i) {
   // Nothing in this table came after a "return:4": then it rather was a rule that accepted.
   const bool ends_here = now.did == Did::Unknown && i + 1 == last_;
   if (is_return(now) && !ends_here) {
-    // An explicit RETURN names its rule; a chain's end is only the arrow.
-    if (now.did == Did::Return) tokens_.push_back({Token::Kind::Rule, i, kNone, false, true});
-    if (now.did != Did::Return && (decides(i) || changed_at(i)))
+    // An explicit RETURN names its rule; a chain's end is only the arrow, and so is what may be either.
+    const bool names_rule = now.did == Did::Return && (now.kind == trace::EventKind::Rule || now.rule != nullptr);
+    if (names_rule) tokens_.push_back({Token::Kind::Rule, i, kNone, false, true});
+    if (!names_rule && (decides(i) || changed_at(i)))
       tokens_.push_back({Token::Kind::Rule, i, kNone, false, true});
     if (frames_.size() == 1 && now.depth == 0 && now.did == Did::ChainEnd) return;  // the base chain's; the policy follows
     if (frames_.back().returned) return;

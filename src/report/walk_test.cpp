@@ -157,9 +157,8 @@ TEST(Path, ChangesThatNoStepMadeStandBetween) {
   append_path(out, m.journey, m.sources, {});
   EXPECT_EQ(out,
             "  prerouting  mangle   PREROUTING policy ACCEPT\n"
+            "  conntrack   destination 10.32.105.30:80 ⇒ 192.168.101.10:80   a known connection, or a rule not traced\n"
             "  routing     forward to virbr1 (ttl 59 → 58)\n"
-            "  conntrack   DNAT 10.32.105.30:80 ⇒ 192.168.101.10:80   no step of the trace did it: a known connection, "
-            "or a rule not traced\n"
             "  changed     mark 0x0 ⇒ 0x5\n"
             "  forward     filter   FORWARD rule 5   ACCEPT\n"
             "              ip other FORWARD rule 6   ACCEPT\n");

@@ -224,7 +224,7 @@ void append_verdict(std::string& out, const Journey& journey) {
   } else if (journey.starts_late) {
     remark("starts late");
   }
-  if (journey.outcome.likely && is_open(kind)) {
+  if (journey.outcome.likely && is_open(kind) && !journey.ends_early) {
     remark("most likely ");
     out += to_text(*journey.outcome.likely);
   }

@@ -39,7 +39,8 @@ bool is_prompt(const std::vector<std::string_view>& words, std::size_t count) {
   for (std::size_t i = count; i-- > 0;) {
     const std::string_view word = words[i];
     if (word == "sudo" || word == "doas" || word == "exec" || word == "command" ||
-        word.find('=') != std::string_view::npos) continue;
+        word.find('=') != std::string_view::npos)
+      continue;
     return word != "#" && std::string_view("#$%>").find(word.back()) != std::string_view::npos;
   }
   return true;
@@ -51,7 +52,8 @@ bool is_table(std::string_view word) {
 }
 
 // Reads the options behind the tool's name.
-void read_options(std::string_view line, const std::vector<std::string_view>& words, std::size_t from, CommandLine& out) {
+void read_options(std::string_view line, const std::vector<std::string_view>& words, std::size_t from,
+                  CommandLine& out) {
   bool table_unclear = false;
   const auto set_table = [&](std::string_view word) {
     if (is_table(bare(word))) out.table = std::string(bare(word));
@@ -63,7 +65,8 @@ void read_options(std::string_view line, const std::vector<std::string_view>& wo
   };
   for (std::size_t i = from; i < words.size(); ++i) {
     const std::string_view word = bare(words[i]);
-    if (is_tool(without_path(word))) {  // "iptables -L; iptables -t nat -L": whose output is which is not said
+    if (is_tool(
+            without_path(word))) {  // "iptables -L; iptables -t nat -L": whose output is which is not said
       table_unclear = true;
       break;
     }

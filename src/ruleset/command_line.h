@@ -12,13 +12,14 @@
 namespace fwtrace::ruleset {
 
 struct CommandLine {
-  std::string_view tool;                  // as written, without path: "ip6tables-save"
+  std::string_view tool;                         // as written, without path: "ip6tables-save"
   packet::Family family = packet::Family::None;  // Ip, Ip6; Bridge or Arp for ebtables, arptables
-  Backend backend = Backend::Unknown;     // of "iptables-legacy", "iptables-nft"
-  bool shows_rules = false;               // -save, -S, -L: its output follows
-  std::optional<std::string> table;       // of -t; "filter" for -S and -L without it; nothing for -save, or unclear
-  std::string_view chain;                 // "iptables -L FORWARD": only that chain follows
-  std::size_t operation_at = 0;           // where "-A …" begins in the line, if it changes rules; 0 = it does not
+  Backend backend = Backend::Unknown;            // of "iptables-legacy", "iptables-nft"
+  bool shows_rules = false;                      // -save, -S, -L: its output follows
+  std::optional<std::string>
+      table;                     // of -t; "filter" for -S and -L without it; nothing for -save, or unclear
+  std::string_view chain;        // "iptables -L FORWARD": only that chain follows
+  std::size_t operation_at = 0;  // where "-A …" begins in the line, if it changes rules; 0 = it does not
 };
 
 // Nothing for a line without such a command. Prose around a command that shows rules is allowed ("Output of

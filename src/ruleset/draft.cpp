@@ -65,21 +65,24 @@ void Draft::join_inserted(State& state) {
   state.chain.rules = std::exchange(state.inserted_first, {});
 }
 
-void Draft::insert(std::uint32_t position, std::uint32_t number, Rule rule) {
+bool Draft::insert(std::uint32_t position, std::uint32_t number, Rule rule) {
   State& state = chains_[position];
   state.renumber = true;
   if (number <= 1) {
     state.inserted_first.push_back(std::move(rule));
-    return;
+    return true;
   }
+  if (!spend(state.chain.rules.size() + state.inserted_first.size())) return false;
   join_inserted(state);
   std::vector<Rule>& rules = state.chain.rules;
   const std::size_t at = std::min<std::size_t>(number - 1, rules.size());
   rules.insert(rules.begin() + static_cast<std::ptrdiff_t>(at), std::move(rule));
+  return true;
 }
 
 bool Draft::erase(std::uint32_t position, std::uint32_t number) {
   State& state = chains_[position];
+  if (!spend(state.chain.rules.size() + state.inserted_first.size())) return false;
   join_inserted(state);
   if (number == 0 || number > state.chain.rules.size()) return false;
   state.chain.rules.erase(state.chain.rules.begin() + static_cast<std::ptrdiff_t>(number) - 1);
@@ -89,13 +92,16 @@ bool Draft::erase(std::uint32_t position, std::uint32_t number) {
 
 // "-I INPUT 2 -p icmp -j ACCEPT" → "-p icmp -j ACCEPT"
 static std::string_view behind_chain(std::string_view text) {
-  for (int word = 0; word < 2; ++word) text = base::trim(text.substr(std::min(text.find_first_of(" \t"), text.size())));
-  if (!text.empty() && base::is_digit(text[0])) text = base::trim(text.substr(std::min(text.find_first_of(" \t"), text.size())));
+  for (int word = 0; word < 2; ++word)
+    text = base::trim(text.substr(std::min(text.find_first_of(" \t"), text.size())));
+  if (!text.empty() && base::is_digit(text[0]))
+    text = base::trim(text.substr(std::min(text.find_first_of(" \t"), text.size())));
   return text;
 }
 
 bool Draft::erase(std::uint32_t position, std::string_view text) {
   State& state = chains_[position];
+  if (!spend(2 * (state.chain.rules.size() + state.inserted_first.size()))) return false;
   join_inserted(state);
   const std::string_view wanted = behind_chain(text);
   for (std::uint32_t i = 0; i < state.chain.rules.size(); ++i) {
@@ -106,6 +112,8 @@ bool Draft::erase(std::uint32_t position, std::string_view text) {
 
 bool Draft::replace(std::uint32_t position, std::uint32_t number, Rule rule) {
   State& state = chains_[position];
+  if (!state.inserted_first.empty() && !spend(state.chain.rules.size() + state.inserted_first.size()))
+    return false;
   join_inserted(state);
   if (number == 0 || number > state.chain.rules.size()) return false;
   state.chain.rules[number - 1] = std::move(rule);
@@ -124,7 +132,8 @@ void Draft::flush_all() {
 
 void Draft::remove(std::uint32_t position) {
   State& state = chains_[position];
-  if (state.chain.hook == packet::Hook::None && state.chain.rules.empty() && state.inserted_first.empty()) state.removed = true;
+  if (state.chain.hook == packet::Hook::None && state.chain.rules.empty() && state.inserted_first.empty())
+    state.removed = true;
 }
 
 void Draft::remove_empty() {

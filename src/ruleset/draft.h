@@ -25,11 +25,11 @@ enum class Form : std::uint8_t {
 class Draft {
  public:
   Form form = Form::Save;
-  std::string table;                              // "" until guessed
-  packet::Family family = packet::Family::None;   // None until guessed
+  std::string table;                             // "" until guessed
+  packet::Family family = packet::Family::None;  // None until guessed
   Backend backend = Backend::Unknown;
-  bool one_chain = false;   // the command named a chain: the rest of the table is not here
-  bool whole = false;       // the command listed the whole table, or the form does
+  bool one_chain = false;  // the command named a chain: the rest of the table is not here
+  bool whole = false;      // the command listed the whole table, or the form does
   bool committed = false;
   bool not_for_ip = false;  // holds ebtables or arptables words
   base::Place place;
@@ -42,9 +42,11 @@ class Draft {
   const Rule* any_rule() const;
 
   void append(std::uint32_t position, Rule rule);  // keeps rule.number if it is set
-  void insert(std::uint32_t position, std::uint32_t number, Rule rule);  // 0 and 1: first
+  // These are false if there is no such rule, or if so many changes were made that the next would take too long.
+  bool insert(std::uint32_t position, std::uint32_t number, Rule rule);  // 0 and 1: first
   bool erase(std::uint32_t position, std::uint32_t number);
-  bool erase(std::uint32_t position, std::string_view text);  // the first rule that says the same as "-D CHAIN …"
+  bool erase(std::uint32_t position,
+             std::string_view text);  // the first rule that says the same as "-D CHAIN …"
   bool replace(std::uint32_t position, std::uint32_t number, Rule rule);
   void flush(std::uint32_t position);
   void flush_all();
@@ -80,6 +82,9 @@ class Draft {
   std::vector<State> chains_;
   std::unordered_map<std::string, std::uint32_t, Hash, std::equal_to<>> positions_;
   std::uint32_t last_ = 0;
+  std::size_t work_left_ =
+      50'000'000;  // rules that may be moved or compared by changes in the middle of a chain
+  bool spend(std::size_t rules) { return work_left_ >= rules && (work_left_ -= rules, true); }
 };
 
 // The built-in chains of iptables' five tables.

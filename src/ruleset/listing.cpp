@@ -29,9 +29,23 @@ struct ProtocolRow {
   std::string_view number, name;
 };
 constexpr auto kProtocols = std::to_array<ProtocolRow>({
-    {"1", "icmp"}, {"2", "igmp"}, {"4", "ipencap"}, {"6", "tcp"}, {"17", "udp"}, {"33", "dccp"}, {"41", "ipv6"},
-    {"47", "gre"}, {"50", "esp"}, {"51", "ah"}, {"58", "ipv6-icmp"}, {"89", "ospf"}, {"103", "pim"},
-    {"112", "vrrp"}, {"132", "sctp"}, {"135", "mobility-header"}, {"136", "udplite"},
+    {"1", "icmp"},
+    {"2", "igmp"},
+    {"4", "ipencap"},
+    {"6", "tcp"},
+    {"17", "udp"},
+    {"33", "dccp"},
+    {"41", "ipv6"},
+    {"47", "gre"},
+    {"50", "esp"},
+    {"51", "ah"},
+    {"58", "ipv6-icmp"},
+    {"89", "ospf"},
+    {"103", "pim"},
+    {"112", "vrrp"},
+    {"132", "sctp"},
+    {"135", "mobility-header"},
+    {"136", "udplite"},
 });
 constexpr std::array<std::string_view, 5> kMoreNames = {"icmpv6", "ipv6-mh", "mh", "ipip", "all"};
 
@@ -57,10 +71,12 @@ bool is_address(std::string_view word, bool strict) {
   if (word.empty()) return false;
   if (word == "anywhere" || word == "localhost" || word == "default") return true;
   if (!strict) return word.find_first_of("=\"(") == std::string_view::npos && word != "/*";
-  return word.find('.') != std::string_view::npos || (word.find(':') != std::string_view::npos && base::is_hex(word[0])) ||
-         word.starts_with("::");
+  return word.find('.') != std::string_view::npos ||
+         (word.find(':') != std::string_view::npos && base::is_hex(word[0])) || word.starts_with("::");
 }
-bool is_any_address(std::string_view word) { return word == "0.0.0.0/0" || word == "::/0" || word == "anywhere"; }
+bool is_any_address(std::string_view word) {
+  return word == "0.0.0.0/0" || word == "::/0" || word == "anywhere";
+}
 bool is_any_interface(std::string_view word) { return word == "*" || word == "any"; }
 
 // The columns of one line, found by what they must look like: long names and counters push them out of line.
@@ -82,7 +98,8 @@ bool find_fields(const std::vector<std::string_view>& words, const ListedColumns
     if (!parse_count(fields.packets) || !parse_count(fields.bytes)) return false;
   }
   // A rule without a target shows a blank there. The opt column, or else the protocol, tells which it is.
-  const bool no_target = is_opt(at(i + 1)) || (!is_opt(at(i + 2)) && is_protocol(at(i)) && !is_protocol(at(i + 1)));
+  const bool no_target =
+      is_opt(at(i + 1)) || (!is_opt(at(i + 2)) && is_protocol(at(i)) && !is_protocol(at(i + 1)));
   if (!no_target) fields.target = at(i++);
   fields.protocol = at(i++);
   if (is_opt(at(i))) fields.opt = at(i++);
@@ -100,7 +117,8 @@ bool find_fields(const std::vector<std::string_view>& words, const ListedColumns
   return is_address(fields.source, strict) && is_address(fields.destination, strict);
 }
 
-bool find_fields_of_any_form(const std::vector<std::string_view>& words, ListedColumns& columns, Fields& fields) {
+bool find_fields_of_any_form(const std::vector<std::string_view>& words, ListedColumns& columns,
+                             Fields& fields) {
   if (columns.known) return find_fields(words, columns, fields);
   for (unsigned form = 0; form < 8; ++form) {
     // The richest form first: "1 3 200 ACCEPT" must not be taken for a target "1".
@@ -144,13 +162,16 @@ bool parse_listed_chain(std::string_view line, Chain& chain) {
   if (name.empty() || name.find(' ') != std::string_view::npos) return false;
   const auto words = base::split_words(line.substr(open + 2, close - open - 2));
   if (words.size() >= 2 && words[0] == "policy") {
-    const auto verdict = packet::parse_verdict(words[1] == "ACCEPT" ? "accept" : words[1] == "DROP" ? "drop" : "");
+    const auto verdict = packet::parse_verdict(words[1] == "ACCEPT" ? "accept"
+                                               : words[1] == "DROP" ? "drop"
+                                                                    : "");
     chain.policy = verdict.value_or(packet::Verdict::None);
     if (words.size() >= 6 && words[3].starts_with("packet") && words[5].starts_with("byte")) {
       const auto packets = parse_count(words[2]), bytes = parse_count(words[4]);
       if (packets && bytes) chain.counters = Counters{*packets, *bytes};
     }
-  } else if (!(words.size() >= 2 && words[1].starts_with("reference")) && !(!words.empty() && words[0] == "ERROR")) {
+  } else if (!(words.size() >= 2 && words[1].starts_with("reference")) &&
+             !(!words.empty() && words[0] == "ERROR")) {
     return false;
   }
   chain.name = name;
@@ -176,7 +197,8 @@ bool parse_listed_columns(std::string_view line, ListedColumns& columns) {
   return true;
 }
 
-Listed parse_listed_rule(std::string_view line, std::string_view chain, const ListedColumns& known, Rule& rule) {
+Listed parse_listed_rule(std::string_view line, std::string_view chain, const ListedColumns& known,
+                         Rule& rule) {
   ListedColumns columns = known;
   Fields fields;
   // Only the first words matter; a hostile line may have millions.
@@ -219,7 +241,8 @@ Listed parse_listed_rule(std::string_view line, std::string_view chain, const Li
   if (fields.opt == "-f") rule.text += " -f";
   if (fields.opt == "!f") rule.text += " ! -f";
   if (!more.matches.empty()) (rule.text += ' ') += more.matches;
-  const bool has_condition = rule.text.size() > bare || (!more.as_listed.empty() && is_standard_target(rule.target));
+  const bool has_condition =
+      rule.text.size() > bare || (!more.as_listed.empty() && is_standard_target(rule.target));
   if (!rule.target.empty()) (rule.text += rule.effect == Effect::Goto ? " -g " : " -j ") += rule.target;
   if (!more.options.empty()) (rule.text += ' ') += more.options;
   if (!more.as_listed.empty()) ((rule.text += " /* listed as: ") += more.as_listed) += " */";

@@ -26,12 +26,13 @@ bool parse_listed_columns(std::string_view line, ListedColumns& columns);
 
 enum class Listed { Rule, Damaged, Other };  // Damaged: has the marks of a rule line and cannot be read
 // `rule.number` is 0 if the line does not show it. Effect is Goto or Continue, to be resolved.
-Listed parse_listed_rule(std::string_view line, std::string_view chain, const ListedColumns& columns, Rule& rule);
+Listed parse_listed_rule(std::string_view line, std::string_view chain, const ListedColumns& columns,
+                         Rule& rule);
 
 // What stands behind the addresses, put into iptables words (listing_matches.cpp).
 struct ListedRest {
-  std::string matches;  // "-m tcp --dport 80 -m comment --comment \"x\"", "" for none
-  std::string options;  // of the target: "--reject-with tcp-reset"
+  std::string matches;    // "-m tcp --dport 80 -m comment --comment \"x\"", "" for none
+  std::string options;    // of the target: "--reject-with tcp-reset"
   std::string as_listed;  // what could not be put into words
   std::string comment;
 };

@@ -20,7 +20,8 @@ class Words {
   void skip(std::size_t count) { at_ = std::min(at_ + count, words_.size()); }
   // The text from the next word on, as it stands.
   std::string_view rest() const {
-    return done() ? std::string_view() : text_.substr(static_cast<std::size_t>(words_[at_].data() - text_.data()));
+    return done() ? std::string_view()
+                  : text_.substr(static_cast<std::size_t>(words_[at_].data() - text_.data()));
   }
   void skip_to(std::size_t offset_in_rest) {
     const char* to = rest().data() + offset_in_rest;
@@ -63,6 +64,7 @@ constexpr auto kRows = std::to_array<Row>({
     {"MAC", "--mac-source", "mac", ""},
     {"owner UID match", "--uid-owner", "owner", ""},
     {"owner GID match", "--gid-owner", "owner", ""},
+    {"statistic mode random probability", "--mode random --probability", "statistic", ""},
     {"ADDRTYPE match dst-type", "--dst-type", "addrtype", ""},
     {"ADDRTYPE match src-type", "--src-type", "addrtype", ""},
     {"reject-with", "--reject-with", "", "REJECT"},
@@ -140,7 +142,9 @@ bool try_ports(Words& words, ListedRest& out) {
       }
       text += "--tcp-flags";
       const std::size_t slash = value.find('/');
-      if (slash == std::string_view::npos || !put_flags(text, value.substr(0, slash)) || !put_flags(text, value.substr(slash + 1))) return false;
+      if (slash == std::string_view::npos || !put_flags(text, value.substr(0, slash)) ||
+          !put_flags(text, value.substr(slash + 1)))
+        return false;
     } else if (name == "spt" || name == "spts") {
       put(text, "--sport", value);
     } else if (name == "dpt" || name == "dpts") {
@@ -149,10 +153,9 @@ bool try_ports(Words& words, ListedRest& out) {
       break;
     }
   }
-  if (text.empty()) return false;
   if (!out.matches.empty()) out.matches += ' ';
-  ((out.matches += "-m ") += protocol) += ' ';
-  out.matches += text;
+  (out.matches += "-m ") += protocol;  // alone: "-m tcp" without an option
+  if (!text.empty()) (out.matches += ' ') += text;
   words.skip(count);
   return true;
 }
@@ -161,7 +164,8 @@ bool try_comment(Words& words, ListedRest& out) {
   if (words.peek() != "/*") return false;
   const std::string_view rest = words.rest();
   std::size_t end = rest.find(" */");
-  while (end != std::string_view::npos && end + 3 < rest.size() && rest[end + 3] != ' ') end = rest.find(" */", end + 1);
+  while (end != std::string_view::npos && end + 3 < rest.size() && rest[end + 3] != ' ')
+    end = rest.find(" */", end + 1);
   if (end == std::string_view::npos || end < 3) return false;
   const std::string_view comment = rest.substr(3, end - 3);
   if (out.comment.empty()) out.comment = comment;
@@ -177,7 +181,8 @@ bool try_comment(Words& words, ListedRest& out) {
 }
 
 bool try_limit(Words& words, ListedRest& out) {
-  if (words.peek() != "limit:" || words.peek(1) != "avg" || words.peek(3) != "burst" || words.peek(4).empty()) return false;
+  if (words.peek() != "limit:" || words.peek(1) != "avg" || words.peek(3) != "burst" || words.peek(4).empty())
+    return false;
   if (!out.matches.empty()) out.matches += ' ';
   out.matches += "-m limit";
   put(out.matches, "--limit", words.peek(2));
@@ -199,7 +204,10 @@ bool try_set(Words& words, ListedRest& out) {
 bool try_address(std::string_view target, Words& words, ListedRest& out) {
   const std::string_view word = words.peek();
   if (!word.starts_with("to:") || word.size() == 3) return false;
-  const std::string_view option = target == "DNAT" ? "--to-destination" : target == "SNAT" ? "--to-source" : target == "NETMAP" ? "--to" : "";
+  const std::string_view option = target == "DNAT"     ? "--to-destination"
+                                  : target == "SNAT"   ? "--to-source"
+                                  : target == "NETMAP" ? "--to"
+                                                       : "";
   if (option.empty()) return false;
   put(out.options, option, word.substr(3));
   words.skip(1);
@@ -208,7 +216,8 @@ bool try_address(std::string_view target, Words& words, ListedRest& out) {
 
 bool try_log(std::string_view target, Words& words, ListedRest& out) {
   if (target != "LOG" || words.peek() != "LOG" || words.peek(1) != "flags" || words.peek(2) != "0" ||
-      words.peek(3) != "level" || words.peek(4).empty()) return false;
+      words.peek(3) != "level" || words.peek(4).empty())
+    return false;
   const std::string_view level = words.peek(4);
   Words after = words;
   after.skip(5);
@@ -227,9 +236,11 @@ bool try_log(std::string_view target, Words& words, ListedRest& out) {
 }
 
 bool try_mark(std::string_view target, Words& words, ListedRest& out) {
-  if (target != "MARK" || words.peek() != "MARK" || words.peek(1) != "set" || words.peek(2).empty()) return false;
-  put(out.options, "--set-xmark", words.peek(2));
-  out.options += "/0xffffffff";
+  const std::string_view what = words.peek(1), value = words.peek(2);
+  if (target != "MARK" || words.peek() != "MARK" || (what != "set" && what != "or") || value.empty())
+    return false;
+  put(out.options, "--set-xmark", value);
+  (out.options += '/') += what == "or" ? value : "0xffffffff";
   words.skip(3);
   return true;
 }
@@ -240,8 +251,9 @@ ListedRest translate_listed_rest(std::string_view rest, std::string_view target)
   ListedRest out;
   Words words(rest);
   while (!words.done()) {
-    bool done = try_ports(words, out) || try_comment(words, out) || try_limit(words, out) || try_set(words, out) ||
-                try_address(target, words, out) || try_log(target, words, out) || try_mark(target, words, out);
+    bool done = try_ports(words, out) || try_comment(words, out) || try_limit(words, out) ||
+                try_set(words, out) || try_address(target, words, out) || try_log(target, words, out) ||
+                try_mark(target, words, out);
     for (std::size_t i = 0; i < kRows.size() && !done; ++i) done = try_row(kRows[i], target, words, out);
     if (!done) {
       out.as_listed = words.rest();

@@ -15,7 +15,9 @@ packet::Verdict policy_of(std::string_view word) {
   if (word == "ACCEPT") return packet::Verdict::Accept;
   return word == "DROP" ? packet::Verdict::Drop : packet::Verdict::None;
 }
-bool is_policy(std::string_view word) { return word == "ACCEPT" || word == "DROP" || word == "QUEUE" || word == "RETURN"; }
+bool is_policy(std::string_view word) {
+  return word == "ACCEPT" || word == "DROP" || word == "QUEUE" || word == "RETURN";
+}
 
 // "[12:840]"
 std::optional<Counters> parse_counters(std::string_view text) {
@@ -46,14 +48,16 @@ bool Reader::rule_line(std::string_view text, std::optional<Counters> counters) 
     case Operation::Append:
       if (word(1).empty() || word(1)[0] == '-' || word(1)[0] == '!') {
         if (word(1).empty() && parsed_.problem.empty()) return false;
-        tell(Severity::Warning, "damaged-rule", text.substr(std::min(parsed_.at, text.size())), parsed_.problem.empty() ? "this rule names no chain" : parsed_.problem);
+        tell(Severity::Warning, "damaged-rule", text.substr(std::min(parsed_.at, text.size())),
+             parsed_.problem.empty() ? "this rule names no chain" : parsed_.problem);
         return true;
       }
       if (parsed_.problem.empty() && !word(2).empty() && word(2)[0] != '-' && word(2)[0] != '!') return false;
       break;
     case Operation::Insert: {
       const std::size_t next = parsed_.position > 0 ? 3 : 2;
-      if (parsed_.chain.empty() || (!word(next).empty() && word(next)[0] != '-' && word(next)[0] != '!')) return false;
+      if (parsed_.chain.empty() || (!word(next).empty() && word(next)[0] != '-' && word(next)[0] != '!'))
+        return false;
       break;
     }
     case Operation::Policy:
@@ -72,7 +76,8 @@ bool Reader::rule_line(std::string_view text, std::optional<Counters> counters) 
   else draft = &loose_draft(Form::Commands);
   // A rule of a chain that the said table cannot have is not of that table.
   const Hook hook = packet::hook_of_chain(parsed_.chain);
-  if (!declares && hook != Hook::None && !draft->table.empty() && is_table_name(draft->table) && !has_chain_at(draft->table, hook)) {
+  if (!declares && hook != Hook::None && !draft->table.empty() && is_table_name(draft->table) &&
+      !has_chain_at(draft->table, hook)) {
     Said said = command_;
     said.table.clear();
     said.one_chain = said.whole = false;
@@ -87,7 +92,9 @@ bool Reader::operation(std::string_view text, Draft& draft, const std::optional<
   const bool adds = rule.operation == Operation::Append || rule.operation == Operation::Insert;
   if (!rule.problem.empty()) {
     tell(Severity::Warning, "damaged-rule", text.substr(std::min(rule.at, text.size())), rule.problem,
-         adds && !rule.chain.empty() ? std::vector<std::string>{"it keeps its number, and its target is taken as unknown"} : std::vector<std::string>{});
+         adds && !rule.chain.empty()
+             ? std::vector<std::string>{"it keeps its number, and its target is taken as unknown"}
+             : std::vector<std::string>{});
     if (!adds || rule.chain.empty()) return true;
     rule.rule = Rule{};
     rule.rule.text = text;
@@ -96,14 +103,17 @@ bool Reader::operation(std::string_view text, Draft& draft, const std::optional<
   if (counters) rule.rule.counters = counters;
   rule.rule.place = place(text);
   if (draft.form == Form::Save && draft.family == Family::None && !draft.not_for_ip) {
-    for (const std::string_view mark : {" --logical-", " --h-length ", " --opcode ", " -p IPv4", " -p ARP", " -p 802_1Q"}) {
+    for (const std::string_view mark :
+         {" --logical-", " --h-length ", " --opcode ", " -p IPv4", " -p ARP", " -p 802_1Q"}) {
       draft.not_for_ip = draft.not_for_ip || rule.rule.text.find(mark) != std::string::npos;
     }
   }
   if (rule.operation == Operation::Flush || rule.operation == Operation::DeleteChain) {
     const bool flush = rule.operation == Operation::Flush;
     if (rule.chain.empty()) flush ? draft.flush_all() : draft.remove_empty();
-    else if (draft.has(rule.chain)) flush ? draft.flush(draft.chain(rule.chain, place(text), false)) : draft.remove(draft.chain(rule.chain, place(text), false));
+    else if (draft.has(rule.chain))
+      flush ? draft.flush(draft.chain(rule.chain, place(text), false))
+            : draft.remove(draft.chain(rule.chain, place(text), false));
     return true;
   }
   if (rule.operation == Operation::Other) return true;
@@ -112,17 +122,25 @@ bool Reader::operation(std::string_view text, Draft& draft, const std::optional<
   const std::uint32_t chain = draft.chain(rule.chain, place(text), declares);
   switch (rule.operation) {
     case Operation::Append: draft.append(chain, std::move(rule.rule)); break;
-    case Operation::Insert: draft.insert(chain, rule.position, std::move(rule.rule)); break;
+    case Operation::Insert:
+      if (!draft.insert(chain, rule.position, std::move(rule.rule))) {
+        tell(Severity::Warning, "too-many-changes", text,
+             "too many rules were put into the middle of chains; this one is left out");
+      }
+      break;
     case Operation::Policy:
       draft.at(chain).policy = policy_of(rule.policy);
       if (rule.rule.counters) draft.at(chain).counters = rule.rule.counters;
       break;
     case Operation::Replace:
     case Operation::Delete: {
-      const bool done = rule.operation == Operation::Replace ? draft.replace(chain, rule.position, std::move(rule.rule))
-                        : rule.position > 0                  ? draft.erase(chain, rule.position)
-                                                             : draft.erase(chain, rule.rule.text);
-      if (!done) tell(Severity::Note, "nothing-to-change", text, "no rule read so far is the one this line is about; it changes nothing");
+      const bool done = rule.operation == Operation::Replace
+                            ? draft.replace(chain, rule.position, std::move(rule.rule))
+                        : rule.position > 0 ? draft.erase(chain, rule.position)
+                                            : draft.erase(chain, rule.rule.text);
+      if (!done)
+        tell(Severity::Note, "nothing-to-change", text,
+             "no rule was found that this line is about; it changes nothing");
       break;
     }
     default: break;
@@ -153,8 +171,10 @@ bool Reader::listed_rule(std::string_view text) {
   const Listed listed = parse_listed_rule(text, listed_chain_, columns_, rule);
   if (listed == Listed::Other || (listed == Listed::Damaged && after_blank_)) return false;
   if (listed == Listed::Damaged) {
-    tell(Severity::Warning, "damaged-rule", text, "this line of the listing has not the columns its header says",
-         {"it keeps its number, and its target is taken as unknown", "paste the output of iptables-save: it survives line breaks better"});
+    tell(Severity::Warning, "damaged-rule", text,
+         "this line of the listing has not the columns its header says",
+         {"it keeps its number, and its target is taken as unknown",
+          "paste the output of iptables-save: it survives line breaks better"});
     rule = Rule{};
     rule.text = text;
     rule.effect = Effect::Unknown;
@@ -167,7 +187,8 @@ bool Reader::listed_rule(std::string_view text) {
 bool Reader::command_line(std::string_view text) {
   const auto command = find_command_line(text);
   if (!command) return false;
-  const bool for_ip = command->family == Family::Ip || command->family == Family::Ip6 || command->family == Family::None;
+  const bool for_ip =
+      command->family == Family::Ip || command->family == Family::Ip6 || command->family == Family::None;
   if (command->operation_at > 0) {
     if (!for_ip) return false;
     const std::string_view words = text.substr(command->operation_at);
@@ -211,9 +232,11 @@ Draft& Reader::declare(Form form, std::string_view name, bool says_policy) {
   const bool illegal = hook != Hook::None && !draft->table.empty() && !has_chain_at(draft->table, hook);
   // The old nat table lists POSTROUTING before OUTPUT.
   const bool backwards = hook != Hook::None && hook < draft->last_hook &&
-                         !(hook == Hook::Output && draft->last_hook == Hook::Postrouting && !draft->has("FORWARD") && !draft->has("OUTPUT"));
+                         !(hook == Hook::Output && draft->last_hook == Hook::Postrouting &&
+                           !draft->has("FORWARD") && !draft->has("OUTPUT"));
   const bool again = draft->has(name) && draft->at(draft->chain(name, place(raw_), false)).declared;
-  const bool after_users = hook != Hook::None && (draft->saw_user_chain || (form == Form::Commands && draft->saw_rule_line));
+  const bool after_users =
+      hook != Hook::None && (draft->saw_user_chain || (form == Form::Commands && draft->saw_rule_line));
   if (illegal || (says_policy && (backwards || again || after_users))) {
     Said said = command_;
     if (illegal) {
@@ -221,7 +244,8 @@ Draft& Reader::declare(Form form, std::string_view name, bool says_policy) {
       said.whole = false;
     }
     draft = &open_draft(form, said);
-    if (hook != Hook::None && !draft->table.empty() && !has_chain_at(draft->table, hook)) draft->table.clear();
+    if (hook != Hook::None && !draft->table.empty() && !has_chain_at(draft->table, hook))
+      draft->table.clear();
   }
   if (hook == Hook::None) draft->saw_user_chain = true;
   else draft->last_hook = hook;
@@ -234,7 +258,8 @@ Draft& Reader::script_draft(const CommandLine& command) {
   const std::string table = command.table.value_or("filter");
   for (std::size_t i = drafts_.size(), tries = 0; i-- > 0 && tries < 16; ++tries) {
     Draft& draft = drafts_[i];
-    if (draft.table == table && (draft.family == command.family || draft.family == Family::None)) return draft;
+    if (draft.table == table && (draft.family == command.family || draft.family == Family::None))
+      return draft;
   }
   Draft& draft = open_draft(Form::Commands, Said{command.family, command.backend, table, false, false});
   is_open_ = false;
@@ -243,8 +268,12 @@ Draft& Reader::script_draft(const CommandLine& command) {
 
 void Reader::close() {
   if (is_open_ && drafts_.back().form == Form::Save && !drafts_.back().committed) {
-    diagnostics_.add({Severity::Note, "no-commit", drafts_.back().place,
-                      "table \"" + drafts_.back().table + "\" ends without COMMIT; it may be cut off", {}, {}});
+    diagnostics_.add({Severity::Note,
+                      "no-commit",
+                      drafts_.back().place,
+                      "table \"" + drafts_.back().table + "\" ends without COMMIT; it may be cut off",
+                      {},
+                      {}});
   }
   is_open_ = false;
   listed_chain_.clear();
@@ -253,7 +282,8 @@ void Reader::close() {
 void Reader::skip_rules(std::string_view what) {
   close();
   skipping_ = true;
-  tell(Severity::Note, "not-for-ip", raw_, std::string(what) + "; its rules are not used for traces of IP packets");
+  tell(Severity::Note, "not-for-ip", raw_,
+       std::string(what) + "; its rules are not used for traces of IP packets");
 }
 
 }  // namespace fwtrace::ruleset

@@ -15,7 +15,9 @@ namespace {
 Family family_of_file_name(std::string_view name) {
   const std::size_t slash = name.rfind('/');
   if (slash != std::string_view::npos) name = name.substr(slash + 1);
-  const auto is_part = [&](std::size_t i) { return base::is_digit(name[i]) || (name[i] | 0x20) >= 'a' || (name[i] & 0x80) != 0; };
+  const auto is_part = [&](std::size_t i) {
+    return base::is_digit(name[i]) || (name[i] | 0x20) >= 'a' || (name[i] & 0x80) != 0;
+  };
   for (std::size_t i = 0; i < name.size();) {
     if (!is_part(i)) {
       ++i;
@@ -24,9 +26,12 @@ Family family_of_file_name(std::string_view name) {
     const std::size_t begin = i;
     while (i < name.size() && is_part(i)) ++i;
     const std::string_view part = name.substr(begin, i - begin);
-    if (part.find("ip6") != part.npos || part.find("ipv6") != part.npos || part == "rules6") return Family::Ip6;
-    if (part.find("ip4") != part.npos || part.find("ipv4") != part.npos || part == "rules4") return Family::Ip;
-    const bool version = i + 1 < name.size() && name[i] == '.' && base::is_digit(name[i + 1]);  // "fw-v6.2.rules"
+    if (part.find("ip6") != part.npos || part.find("ipv6") != part.npos || part == "rules6")
+      return Family::Ip6;
+    if (part.find("ip4") != part.npos || part.find("ipv4") != part.npos || part == "rules4")
+      return Family::Ip;
+    const bool version =
+        i + 1 < name.size() && name[i] == '.' && base::is_digit(name[i + 1]);  // "fw-v6.2.rules"
     if (version) continue;
     if (part == "v6") return Family::Ip6;
     if (part == "v4") return Family::Ip;
@@ -41,7 +46,8 @@ Backend backend_of_version(std::string_view text) {
   if (text.find("(legacy)") != std::string_view::npos) return Backend::Legacy;
   const std::size_t v = text.find('v');
   if (v == std::string_view::npos) return Backend::Unknown;
-  const std::string_view version = text.substr(v + 1, text.find(' ', v) == std::string_view::npos ? text.npos : text.find(' ', v) - v - 1);
+  const std::string_view version =
+      text.substr(v + 1, text.find(' ', v) == std::string_view::npos ? text.npos : text.find(' ', v) - v - 1);
   const auto parts = base::split(version, '.');
   if (parts.size() < 2) return Backend::Unknown;
   const auto major = base::parse_number<unsigned>(parts[0]), minor = base::parse_number<unsigned>(parts[1]);
@@ -72,7 +78,8 @@ void Reader::read(std::string_view text, bool skip) {
 void Reader::line(std::string_view raw) {
   raw_ = raw;
   std::string_view text = base::trim(raw);
-  while (text.starts_with("> ") || (text.size() > 1 && text.starts_with('>') && std::string_view("*:-#[>").find(text[1]) != text.npos)) {
+  while (text.starts_with("> ") || (text.size() > 1 && text.starts_with('>') &&
+                                    std::string_view("*:-#[>").find(text[1]) != text.npos)) {
     text = base::trim(text.substr(1));
   }
   if (text.empty() || text == ">") {
@@ -86,11 +93,21 @@ void Reader::line(std::string_view raw) {
 // False for prose.
 bool Reader::known_line(std::string_view text) {
   switch (text[0]) {
-    case '*': if (table_line(text)) return true; break;
-    case ':': if (chain_line(text)) return true; break;
-    case '[': if (counted_line(text)) return true; break;
-    case '-': if (rule_line(text, std::nullopt)) return true; break;
-    case '#': if (comment_line(text)) return true; break;
+    case '*':
+      if (table_line(text)) return true;
+      break;
+    case ':':
+      if (chain_line(text)) return true;
+      break;
+    case '[':
+      if (counted_line(text)) return true;
+      break;
+    case '-':
+      if (rule_line(text, std::nullopt)) return true;
+      break;
+    case '#':
+      if (comment_line(text)) return true;
+      break;
     case '{':
       if (text.substr(0, 400).find("\"nftables\"") != text.npos) {
         found.looks_like_nft = nft_json_ = true;
@@ -118,8 +135,11 @@ bool Reader::known_line(std::string_view text) {
   if (nft_json_) return false;
   if (listing_line(text) || command_line(text)) return true;
   if (text.starts_with("Bridge table:") && !skipping_) skip_rules("this is an ebtables listing");
-  if ((text == "..." || text == "[...]" || text == "…" || text == "[…]" || text == "<snip>" || text == "[snip]") && current()) {
-    tell(Severity::Note, "rules-left-out", text, "rules are left out here; the numbers of the rules after it may be too low");
+  if ((text == "..." || text == "[...]" || text == "…" || text == "[…]" || text == "<snip>" ||
+       text == "[snip]") &&
+      current()) {
+    tell(Severity::Note, "rules-left-out", text,
+         "rules are left out here; the numbers of the rules after it may be too low");
   }
   return false;
 }
@@ -170,8 +190,11 @@ bool Reader::table_line(std::string_view text) {
     return true;
   }
   if (!is_table_name(name)) {
-    if (!is_open_ || drafts_.back().form != Form::Save || name.empty() || name.find_first_of(" *") != name.npos) return false;
-    tell(Severity::Warning, "unknown-table", text, "iptables has no table \"" + std::string(name) + "\"; its rules are not read as any table's");
+    if (!is_open_ || drafts_.back().form != Form::Save || name.empty() ||
+        name.find_first_of(" *") != name.npos)
+      return false;
+    tell(Severity::Warning, "unknown-table", text,
+         "iptables has no table \"" + std::string(name) + "\"; its rules are not read as any table's");
     close();
     return true;
   }
@@ -188,12 +211,14 @@ bool Reader::chain_line(std::string_view text) {
   if (skipping_) return true;
   const auto words = base::split_words(text.substr(1));
   const bool in_save = is_open_ && drafts_.back().form == Form::Save;
-  const bool good = words.size() >= 2 && words[0].data() == text.data() + 1 && (is_policy(words[1]) || words[1] == "-");
+  const bool good =
+      words.size() >= 2 && words[0].data() == text.data() + 1 && (is_policy(words[1]) || words[1] == "-");
   if (!good) {
     if (!in_save || words.empty()) return false;
     tell(Severity::Warning, "damaged-chain", words.size() > 1 ? words[1] : text,
          "a chain line is \":NAME POLICY [packets:bytes]\", with ACCEPT, DROP or \"-\" for the policy");
-    if (words[0].size() < 64 && words[0].find_first_of("[]:") == words[0].npos) drafts_.back().chain(words[0], place(text), true);
+    if (words[0].size() < 64 && words[0].find_first_of("[]:") == words[0].npos)
+      drafts_.back().chain(words[0], place(text), true);
     return true;
   }
   Draft& draft = in_save ? drafts_.back() : declare(Form::Commands, words[0], words[1] != "-");
@@ -219,17 +244,20 @@ bool Reader::counted_line(std::string_view text) {
     const std::string_view rest = base::trim(text.substr(close_at + 1));
     if (rest.empty() || rest[0] != '-') return false;
     const auto counters = parse_counters(text.substr(0, close_at + 1));
-    if (!counters && !skipping_) tell(Severity::Warning, "damaged-counters", text, "these counters are not \"[packets:bytes]\"");
+    if (!counters && !skipping_)
+      tell(Severity::Warning, "damaged-counters", text, "these counters are not \"[packets:bytes]\"");
     return rule_line(rest, counters);
   }
   if (dash == text.npos || operation_of(text.substr(dash + 1, 2)) == Operation::None) return false;
-  if (!skipping_) tell(Severity::Warning, "damaged-counters", text, "these counters are not \"[packets:bytes]\"");
+  if (!skipping_)
+    tell(Severity::Warning, "damaged-counters", text, "these counters are not \"[packets:bytes]\"");
   return rule_line(text.substr(dash + 1), std::nullopt);
 }
 
 RulesFound read_rules(std::string_view text, std::uint32_t source, std::string_view file_name, Rulebook& book,
                       base::Diagnostics& diagnostics) {
-  const bool skip = file_name.find("ebtables") != file_name.npos || file_name.find("arptables") != file_name.npos;
+  const bool skip =
+      file_name.find("ebtables") != file_name.npos || file_name.find("arptables") != file_name.npos;
   const Family family = family_of_file_name(file_name);
   Reader reader(source, diagnostics);
   reader.read(text, skip);

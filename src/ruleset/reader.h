@@ -59,11 +59,14 @@ class Reader {
   void skip_rules(std::string_view what);
 
   base::Place place(std::string_view at) const {
-    const std::size_t column = at.data() < raw_.data() ? 0 : static_cast<std::size_t>(at.data() - raw_.data());
+    const std::size_t column =
+        at.data() < raw_.data() ? 0 : static_cast<std::size_t>(at.data() - raw_.data());
     return {source_, line_, static_cast<std::uint32_t>(std::min<std::size_t>(column, UINT32_MAX - 1) + 1)};
   }
-  void tell(base::Severity severity, std::string_view code, std::string_view at, std::string message, std::vector<std::string> hints = {}) {
-    diagnostics_.add({severity, code, place(at), std::move(message), std::move(hints), std::string(raw_.substr(0, base::Diagnostic::kMaxLine))});
+  void tell(base::Severity severity, std::string_view code, std::string_view at, std::string message,
+            std::vector<std::string> hints = {}) {
+    diagnostics_.add({severity, code, place(at), std::move(message), std::move(hints),
+                      std::string(raw_.substr(0, base::Diagnostic::kMaxLine))});
   }
 
   std::uint32_t source_ = 0;
@@ -71,8 +74,8 @@ class Reader {
   std::string_view raw_;
   std::uint32_t line_ = 0;
   std::vector<Draft> drafts_;
-  bool is_open_ = false;      // drafts_.back() may still grow
-  bool skipping_ = false;     // within ebtables or arptables output
+  bool is_open_ = false;   // drafts_.back() may still grow
+  bool skipping_ = false;  // within ebtables or arptables output
   bool nft_json_ = false;
   Said command_, header_;
   bool has_header_ = false;

@@ -94,7 +94,11 @@ TEST_P(Recorded, SaveAndListingsAgree) {
   }
 }
 INSTANTIATE_TEST_SUITE_P(Iptables189, Recorded, testing::Values("legacy-v4", "legacy-v6", "nft-v4", "nft-v6"),
-                         [](const auto& p) { std::string n = p.param; n[n.find('-')] = '_'; return n; });
+                         [](const auto& p) {
+                           std::string n = p.param;
+                           n[n.find('-')] = '_';
+                           return n;
+                         });
 
 TEST(RecordedText, ListedRulesAreMostlyTheirOwnWordsAgain) {
   const Read save(fixtures() / "legacy-v4.save-c"), listing(fixtures() / "legacy-v4.L-nvx");
@@ -131,14 +135,26 @@ TEST(Corpus, EveryRuleFileIsReadWithoutAComplaint) {
     std::size_t expected = 0;
     std::istringstream lines(text);
     for (std::string line; std::getline(lines, line);) {
-      if (listing) expected += line.find(" -- ") != std::string::npos || line.find(" -f ") != std::string::npos;
-      else expected += line.starts_with("-A ") || (line.starts_with("[") && line.find("] -A ") != std::string::npos);
+      if (listing)
+        expected += line.find(" -- ") != std::string::npos || line.find(" -f ") != std::string::npos;
+      else
+        expected +=
+            line.starts_with("-A ") || (line.starts_with("[") && line.find("] -A ") != std::string::npos);
     }
     const Read read(entry.path());
+    if (name.ends_with("proxier_test.go.2.rules")) {
+      // Text of a Go test whose chain names were filled in at run time and are missing here: 3 chain lines and 6
+      // rules name no chain, 3 rules no target. To be told, not to be guessed.
+      EXPECT_EQ(read.diagnostics.count("damaged-chain"), 3U);
+      EXPECT_EQ(read.diagnostics.count("damaged-rule"), 9U);
+      EXPECT_EQ(read.book.rule_count(), expected - 6);
+      continue;
+    }
     EXPECT_EQ(read.problems(), "");
     EXPECT_EQ(read.book.rule_count(), expected);
-    EXPECT_EQ(read.book.rulesets.size(), 1U);
-    EXPECT_EQ(read.book.rulesets[0].family, name.find("ip6tables") != std::string::npos ? Family::Ip6 : Family::Ip);
+    ASSERT_EQ(read.book.rulesets.size(), 1U);
+    EXPECT_EQ(read.book.rulesets[0].family,
+              name.find("ip6tables") != std::string::npos ? Family::Ip6 : Family::Ip);
     for (const Table& table : read.book.rulesets[0].tables) {
       for (const Chain& chain : table.chains) {
         std::uint32_t number = 0;
@@ -159,8 +175,10 @@ TEST(Damage, NothingMakesTheReaderFail) {
   std::string all;
   for (const auto& entry : fs::directory_iterator(fixtures())) all += slurp(entry.path());
   std::mt19937 random(7);
-  const auto any = [&](std::size_t below) { return std::uniform_int_distribution<std::size_t>(0, below - 1)(random); };
-  const std::string_view spice = "\"\\'-[]:*#(! \n\t\0\xff\x80j0"; // what the reader looks for
+  const auto any = [&](std::size_t below) {
+    return std::uniform_int_distribution<std::size_t>(0, below - 1)(random);
+  };
+  const std::string_view spice = "\"\\'-[]:*#(! \n\t\0\xff\x80j0";  // what the reader looks for
   for (int round = 0; round < 300; ++round) {
     const std::size_t from = any(all.size());
     std::string text = all.substr(from, any(6000));
@@ -179,7 +197,8 @@ TEST(Damage, NothingMakesTheReaderFail) {
   std::string noise(1U << 16, ' ');
   for (char& c : noise) c = static_cast<char>(any(256));
   read_rules(noise, 1, "noise", book, diagnostics);
-  read_rules("*filter\n-A INPUT " + std::string(1U << 20, 'x') + "\n-A INPUT \"" + std::string(1U << 20, ' '), 1, "long", book, diagnostics);
+  read_rules("*filter\n-A INPUT " + std::string(1U << 20, 'x') + "\n-A INPUT \"" + std::string(1U << 20, ' '),
+             1, "long", book, diagnostics);
 }
 
 }  // namespace

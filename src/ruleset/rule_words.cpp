@@ -12,7 +12,8 @@ using base::is_space;
 
 bool ends_command(std::string_view line, std::size_t at) {
   const char c = line[at];
-  return c == ';' || c == '|' || c == '#' || c == '>' || (c == '&' && at + 1 < line.size() && line[at + 1] == '&');
+  return c == ';' || c == '|' || c == '#' || c == '>' ||
+         (c == '&' && at + 1 < line.size() && line[at + 1] == '&');
 }
 
 struct OperationRow {
@@ -34,15 +35,26 @@ constexpr auto kOperations = std::to_array<OperationRow>({
 });
 
 // The conditions that may also stand behind the target; any other option there is the target's own.
-constexpr std::array<std::string_view, 13> kConditions = {
-    "-s", "-d", "-i", "-o", "-p", "-m", "-f", "--source", "--destination", "--in-interface",
-    "--out-interface", "--protocol", "--match"};
+constexpr std::array<std::string_view, 13> kConditions = {"-s",
+                                                          "-d",
+                                                          "-i",
+                                                          "-o",
+                                                          "-p",
+                                                          "-m",
+                                                          "-f",
+                                                          "--source",
+                                                          "--destination",
+                                                          "--in-interface",
+                                                          "--out-interface",
+                                                          "--protocol",
+                                                          "--match"};
 
 // Options of the command rather than of the rule, with the number of words they take along.
 std::size_t command_option_length(std::string_view word) {
   if (word == "-t" || word == "--table" || word == "--modprobe") return 2;
   if (word == "-w" || word == "--wait" || word == "-n" || word == "--numeric" || word == "-v" ||
-      word == "--verbose" || word == "-x" || word == "--exact" || word == "--line-numbers") return 1;
+      word == "--verbose" || word == "-x" || word == "--exact" || word == "--line-numbers")
+    return 1;
   return 0;
 }
 
@@ -102,14 +114,17 @@ class Walk {
     return 1;
   }
 
-  std::string_view next(std::size_t i) const { return i + 1 < words_.size() ? words_[i + 1] : std::string_view(); }
+  std::string_view next(std::size_t i) const {
+    return i + 1 < words_.size() ? words_[i + 1] : std::string_view();
+  }
 
   std::size_t set_target(std::size_t i, std::size_t length, std::string_view name, bool is_goto) {
     if (name.empty() || name[0] == '-' || name == "\"\"") {
       fail(i, "\"" + std::string(words_[i]) + "\" is not followed by the name of a target");
       return 1;
     }
-    out_.rule.target = name.find_first_of("\"'\\") == std::string_view::npos ? std::string(name) : unquote(name, quoting_);
+    out_.rule.target =
+        name.find_first_of("\"'\\") == std::string_view::npos ? std::string(name) : unquote(name, quoting_);
     if (is_goto) out_.rule.effect = Effect::Goto;
     return length;
   }
@@ -145,7 +160,9 @@ class Walk {
     while (!out_.rule.text.empty() && is_space(out_.rule.text.back())) out_.rule.text.pop_back();
   }
 
-  std::size_t offset(std::size_t i) const { return static_cast<std::size_t>(words_[i].data() - line_.data()); }
+  std::size_t offset(std::size_t i) const {
+    return static_cast<std::size_t>(words_[i].data() - line_.data());
+  }
   void fail(std::size_t i, std::string message) {
     out_.problem = std::move(message);
     out_.at = offset(i);
@@ -198,7 +215,8 @@ std::string unquote(std::string_view word, Quoting quoting) {
     const char c = word[i];
     if (quote != 0 && c == quote) quote = 0;
     else if (quote == 0 && (c == '"' || (quoting == Quoting::Shell && c == '\''))) quote = c;
-    else if (c == '\\' && i + 1 < word.size() && (quote == '"' || (quote == 0 && quoting == Quoting::Shell))) out += word[++i];
+    else if (c == '\\' && i + 1 < word.size() && (quote == '"' || (quote == 0 && quoting == Quoting::Shell)))
+      out += word[++i];
     else out += c;
   }
   return out;

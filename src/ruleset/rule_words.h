@@ -30,8 +30,8 @@ struct RuleWords {
   std::string_view chain;      // "" if there is none
   std::uint32_t position = 0;  // of -I, -D, -R; 0 = not said
   std::string_view policy;     // of -P: "ACCEPT"
-  Rule rule;                   // text, target, effect (Goto, else Continue until resolved), conditional, counters, comment
-  std::string problem;         // why the line cannot be read; then `at` is the offset in the line
+  Rule rule;  // text, target, effect (Goto, else Continue until resolved), conditional, counters, comment
+  std::string problem;  // why the line cannot be read; then `at` is the offset in the line
   std::size_t at = 0;
 };
 

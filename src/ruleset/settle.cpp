@@ -1,7 +1,8 @@
 // From drafts to the book: which table, family and backend each is of, what it replaces, and where jumps lead.
 #include <algorithm>
-#include <array>
+#include <map>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -46,7 +47,8 @@ bool has_nat_target(const Draft& draft) {
 bool has_raw_target(const Draft& draft) {
   bool found = false;
   draft.each_chain([&](const Chain& chain) {
-    for (const Rule& rule : chain.rules) found |= rule.target == "TRACE" || rule.target == "NOTRACK" || rule.target == "CT";
+    for (const Rule& rule : chain.rules)
+      found |= rule.target == "TRACE" || rule.target == "NOTRACK" || rule.target == "CT";
   });
   return found;
 }
@@ -73,13 +75,16 @@ void split_mixed(std::vector<Draft>& drafts) {
     Draft& draft = drafts[i];
     const Hooks hooks = hooks_of(draft);
     if (!draft.table.empty() || draft.form != Form::Commands || !(hooks.forward || hooks.input) ||
-        !(hooks.prerouting || hooks.postrouting) || !has_nat_target(draft)) continue;
-    if (hooks.prerouting && hooks.input && hooks.output && hooks.postrouting && !hooks.forward) continue;  // nat as a whole
+        !(hooks.prerouting || hooks.postrouting) || !has_nat_target(draft))
+      continue;
+    if (hooks.prerouting && hooks.input && hooks.output && hooks.postrouting && !hooks.forward)
+      continue;  // nat as a whole
     Draft nat = draft, filter = draft;
     nat.take_chains();
     filter.take_chains();
     for (Chain& chain : draft.take_chains()) {
-      const bool to_nat = has_nat_target(chain) || chain.hook == Hook::Prerouting || chain.hook == Hook::Postrouting;
+      const bool to_nat =
+          has_nat_target(chain) || chain.hook == Hook::Prerouting || chain.hook == Hook::Postrouting;
       Draft& part = to_nat ? nat : filter;
       const std::uint32_t position = part.chain(chain.name, chain.place, chain.declared);
       part.at(position) = std::move(chain);
@@ -100,7 +105,8 @@ void guess_tables(std::vector<Draft>& drafts, base::Diagnostics& diagnostics) {
       // Only user chains: is one of them known from a table that was named?
       for (std::size_t i = 0; i < std::min(drafts.size(), kDraftsSearched) && draft.table.empty(); ++i) {
         draft.each_chain([&](const Chain& chain) {
-          if (draft.table.empty() && &drafts[i] != &draft && drafts[i].has(chain.name)) draft.table = drafts[i].table;
+          if (draft.table.empty() && &drafts[i] != &draft && drafts[i].has(chain.name))
+            draft.table = drafts[i].table;
         });
       }
     }
@@ -111,16 +117,18 @@ void guess_tables(std::vector<Draft>& drafts, base::Diagnostics& diagnostics) {
            {"write \"*filter\" (or the table they are of) on a line before them"});
       continue;
     }
-    note(diagnostics, Severity::Note, "guessed-table", draft.place,
-         "the text does not say of which table this is; by its chains it is taken for \"" + draft.table + "\"",
-         {"write \"*" + draft.table + "\" on a line before it, or the command that showed it"});
+    note(
+        diagnostics, Severity::Note, "guessed-table", draft.place,
+        "the text does not say of which table this is; by its chains it is taken for \"" + draft.table + "\"",
+        {"write \"*" + draft.table + "\" on a line before it, or the command that showed it"});
   }
 }
 
 // Does the text of a rule show its family? Only words that the other family cannot have.
 Family family_of_rule(std::string_view text) {
   if (text.find("icmpv6") != std::string_view::npos || text.find("ipv6-") != std::string_view::npos ||
-      text.find("icmp6-") != std::string_view::npos) return Family::Ip6;
+      text.find("icmp6-") != std::string_view::npos)
+    return Family::Ip6;
   for (const std::string_view option : {" -s ", " -d ", " --to-destination ", " --to-source "}) {
     const std::size_t at = text.find(option);
     if (at == std::string_view::npos) continue;
@@ -129,7 +137,9 @@ Family family_of_rule(std::string_view text) {
     if (value.find(':') != value.rfind(':') || value.starts_with('[')) return Family::Ip6;
     if (value.find('.') != std::string_view::npos) return Family::Ip;
   }
-  if (text.find(" -p icmp ") != std::string_view::npos || text.find("reject-with icmp-") != std::string_view::npos) return Family::Ip;
+  if (text.find(" -p icmp ") != std::string_view::npos ||
+      text.find("reject-with icmp-") != std::string_view::npos)
+    return Family::Ip;
   return Family::None;
 }
 
@@ -154,7 +164,8 @@ void guess_families(std::vector<Draft>& drafts) {
     Family family = Family::None;
     std::unordered_set<std::string_view> seen;
     std::size_t end = begin;
-    while (end < drafts.size() && drafts[end].family == Family::None && seen.insert(drafts[end].table).second) {
+    while (end < drafts.size() && drafts[end].family == Family::None &&
+           seen.insert(drafts[end].table).second) {
       if (family == Family::None) family = family_of_content(drafts[end]);
       ++end;
     }
@@ -195,7 +206,8 @@ bool is_whole(const Draft& draft) {
 void keep_own_words(const Chain& old, Chain& listed) {
   if (old.rules.size() != listed.rules.size() || old.place.source != listed.place.source) return;
   for (std::size_t i = 0; i < old.rules.size(); ++i) {
-    if (old.rules[i].number != listed.rules[i].number || old.rules[i].target != listed.rules[i].target) return;
+    if (old.rules[i].number != listed.rules[i].number || old.rules[i].target != listed.rules[i].target)
+      return;
   }
   for (std::size_t i = 0; i < old.rules.size(); ++i) {
     const std::optional<Counters> counters = listed.rules[i].counters;
@@ -209,9 +221,18 @@ std::string where(const base::Place& old, const base::Place& now) {
   return old.source == now.source ? "in line " + std::to_string(old.line) : "read before";
 }
 
-void merge(Table& table, Draft& draft, Backend backend, RulesFound& found, base::Diagnostics& diagnostics) {
+using Positions = std::unordered_map<std::string, std::size_t>;  // of a table's chains, by name
+
+void index(const std::vector<Chain>& chains, Positions& out) {
+  out.clear();
+  for (std::size_t i = 0; i < chains.size(); ++i) out.emplace(chains[i].name, i);
+}
+
+void merge(Table& table, Positions& old, Draft& draft, RulesFound& found, base::Diagnostics& diagnostics) {
+  const Backend backend = draft.backend;
   const bool whole = is_whole(draft), listing = draft.form == Form::Listing;
-  const std::string of = "table \"" + draft.table + "\"" + (backend == Backend::Unknown ? "" : " (" + std::string(to_text(backend)) + ")");
+  const std::string of = "table \"" + draft.table + "\"" +
+                         (backend == Backend::Unknown ? "" : " (" + std::string(to_text(backend)) + ")");
   std::vector<Chain> chains = draft.take_chains();
   ++found.tables;
   found.chains += chains.size();
@@ -219,10 +240,10 @@ void merge(Table& table, Draft& draft, Backend backend, RulesFound& found, base:
   if (table.chains.empty()) {
     table.place = draft.place;
     table.chains = std::move(chains);
+    index(table.chains, old);
     return;
   }
-  std::unordered_map<std::string, std::size_t> old;
-  for (std::size_t i = 0; i < table.chains.size(); ++i) old.emplace(table.chains[i].name, i);
+  if (old.empty()) index(table.chains, old);
   std::size_t replaced = 0;
   std::string one;
   for (Chain& chain : chains) {
@@ -232,18 +253,23 @@ void merge(Table& table, Draft& draft, Backend backend, RulesFound& found, base:
       if (replaced++ == 0) one = chain.name;
     }
     if (whole) continue;
-    if (known != old.end()) table.chains[known->second] = std::move(chain);
-    else table.chains.push_back(std::move(chain));
+    if (known != old.end()) {
+      table.chains[known->second] = std::move(chain);
+    } else {
+      old.emplace(chain.name, table.chains.size());
+      table.chains.push_back(std::move(chain));
+    }
   }
   if (whole) {
     note(diagnostics, Severity::Note, "replaced-table", draft.place,
          of + " is here again: this replaces the one " + where(table.place, draft.place));
     table.chains = std::move(chains);
     table.place = draft.place;
+    index(table.chains, old);
   } else if (replaced > 0) {
     note(diagnostics, Severity::Note, "replaced-chain", draft.place,
-         "chain " + one + (replaced > 1 ? " and " + std::to_string(replaced - 1) + " more" : "") + " of " + of +
-             " is here again: this replaces the one " + where(table.place, draft.place));
+         "chain " + one + (replaced > 1 ? " and " + std::to_string(replaced - 1) + " more" : "") + " of " +
+             of + " is here again: this replaces the one " + where(table.place, draft.place));
   }
 }
 
@@ -279,6 +305,7 @@ void settle(std::vector<Draft> drafts, Family family_of_file, Rulebook& book, Ru
   }
   guess_families(drafts);
   share_backends(drafts);
+  std::map<std::tuple<Family, Backend, std::string>, Positions> positions;
   for (std::size_t i = 0; i < drafts.size(); ++i) {
     Draft& draft = drafts[i];
     auto ruleset = std::ranges::find_if(book.rulesets, [&](const Ruleset& r) {
@@ -298,7 +325,7 @@ void settle(std::vector<Draft> drafts, Family family_of_file, Rulebook& book, Ru
       table->name = draft.table;
     }
     table->by_name.clear();
-    merge(*table, draft, draft.backend, found, diagnostics);
+    merge(*table, positions[{draft.family, draft.backend, draft.table}], draft, found, diagnostics);
   }
   for (Ruleset& ruleset : book.rulesets) {
     for (Table& table : ruleset.tables) {

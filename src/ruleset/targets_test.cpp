@@ -17,8 +17,8 @@ TEST(Targets, SayWhatBecomesOfThePacket) {
     EXPECT_EQ(effect_of_target(name), Effect::Accept) << name;
     EXPECT_TRUE(is_nat_target(name)) << name;
   }
-  for (const char* name : {"LOG", "MARK", "CONNMARK", "CT", "NOTRACK", "TEE", "TRACE", "NFLOG", "ULOG", "TOS", "DSCP",
-                           "TTL", "HL", "TCPMSS", "SET"}) {
+  for (const char* name : {"LOG", "MARK", "CONNMARK", "CT", "NOTRACK", "TEE", "TRACE", "NFLOG", "ULOG", "TOS",
+                           "DSCP", "TTL", "HL", "TCPMSS", "SET"}) {
     EXPECT_EQ(effect_of_target(name), Effect::Continue) << name;
     EXPECT_FALSE(is_nat_target(name)) << name;
   }

@@ -342,6 +342,12 @@ class Scanner {
     }
     if (word_ == "INCOMPLETE") return incomplete();
     if (word_ == "TRUNCATED") return packet_.network_cut.cut = true;
+    if (word_ == "[TRUNCATED]" && depth_ == 0) {  // the packet inside an ICMPv6 error was cut before its header
+      auto inner = std::make_shared<Packet>();
+      inner->network_cut.cut = true;
+      icmp().inner = std::move(inner);
+      return true;
+    }
     if (word_ == "Unknown" && peek() == "Ext") return unknown_extension();
     if (is_ellipsis(word_)) return scan_.abbreviated = true;
     return false;

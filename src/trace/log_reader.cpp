@@ -52,6 +52,22 @@ const LossWords* find_loss(std::string_view text) {
   return nullptr;
 }
 
+// "[ 1934.356558] ", what differs between most lines; kNone if it is anything else.
+std::int64_t read_uptime(std::string_view text) {
+  std::size_t i = 1;
+  while (i < text.size() && text[i] == ' ') ++i;
+  std::int64_t value = 0;
+  std::size_t digits = 0;
+  for (; i < text.size() && digits < 12 && base::is_digit(text[i]); ++i, ++digits) value = value * 10 + (text[i] - '0');
+  if (digits == 0 || i + 8 > text.size() || text[i] != '.' || text[i + 7] != ']')
+    return read_wrapper(text).time.uptime_us;
+  for (std::size_t k = i + 1; k < i + 7; ++k) {
+    if (!base::is_digit(text[k])) return read_wrapper(text).time.uptime_us;
+    value = value * 10 + (text[k] - '0');
+  }
+  return value;
+}
+
 bool is_log_header(std::string_view text) {
   return text.starts_with("-- ") &&
          (has(text, "Logs begin") || has(text, "Journal begins") || has(text, "Boot ") || has(text, "Reboot") ||
@@ -126,8 +142,7 @@ struct LogReader::Impl {
     const std::size_t bracket = text.rfind('[');
     if (bracket != kNone && bracket > 0 && text.size() == last_wrapper.size() && last_time.uptime_us != base::Stamp::kNone &&
         std::memcmp(text.data(), last_wrapper.data(), bracket) == 0) {
-      const Wrapper wrapper = read_wrapper(text.substr(bracket));
-      last_time.uptime_us = wrapper.time.uptime_us;
+      last_time.uptime_us = read_uptime(text.substr(bracket));
     } else {
       const Wrapper wrapper = read_wrapper(text);
       last_time = wrapper.time;

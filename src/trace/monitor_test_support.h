@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/names.h"
 #include "base/text.h"
 #include "trace/dialect.h"
 
@@ -57,9 +58,14 @@ struct KeepingSink : Sink {
   }
 };
 
+inline base::Names& shared_names() {  // packets are compared after their reading is gone
+  static base::Names names;
+  return names;
+}
+
 template <class Dialect>
 struct Reading {
-  base::Names names;
+  base::Names& names = shared_names();
   KeepingSink sink;
   std::map<LineKind, std::size_t> kinds;
   std::size_t refused = 0;  // lines that were not claimed

@@ -61,7 +61,8 @@ bool WrapWidths::hard(std::size_t width) const {
   static constexpr std::array<std::size_t, 9> kTerminals{80, 100, 120, 132, 140, 150, 160, 180, 200};
   if (uneven_) return false;
   if (seen_ == 0) return std::ranges::find(kTerminals, width) != kTerminals.end();
-  return width == widest_ && (proven_ || seen_ > 1 || std::ranges::find(kTerminals, width) != kTerminals.end());
+  return width == widest_ &&
+         (proven_ || seen_ > 1 || std::ranges::find(kTerminals, width) != kTerminals.end());
 }
 
 void WrapWidths::see(std::size_t width, bool proven) {
@@ -79,7 +80,8 @@ void WrapWidths::see(std::size_t width, bool proven) {
 bool begins_log_line(std::string_view text) {
   static constexpr std::array<std::string_view, 12> kMonths{"Jan ", "Feb ", "Mar ", "Apr ", "May ", "Jun ",
                                                             "Jul ", "Aug ", "Sep ", "Oct ", "Nov ", "Dec "};
-  if (std::ranges::any_of(kMonths, [&](std::string_view month) { return text.starts_with(month); })) return true;
+  if (std::ranges::any_of(kMonths, [&](std::string_view month) { return text.starts_with(month); }))
+    return true;
   if (text.starts_with("IN=") || text.starts_with("TRACE:") || text.starts_with("PACKET:")) return true;
   if (text.starts_with("20") && text.size() > 4 && text[4] == '-') return true;
   if (text.size() < 2 || (text[0] != '[' && text[0] != '<')) return false;

@@ -34,8 +34,8 @@ struct TextProblem {
 struct HeaderText {
   packet::Packet packet;
   std::vector<TextProblem> problems;
-  std::size_t fields = 0;  // read, whether kept or not
-  std::uint64_t form = 0;  // equal for equal text; filled by HeaderMemo
+  std::size_t fields = 0;          // read, whether kept or not
+  std::uint64_t form = 0;          // equal for equal text; filled by HeaderMemo
   bool cut() const;                // ends in the middle of a field
   std::size_t unreadable() const;  // problems other than cut
 };
@@ -78,6 +78,7 @@ class WrapWidths {
   bool hard(std::size_t width) const;
   // A line of this width turned out to be wrapped; `proven`: and only the joint without a blank could be read.
   void see(std::size_t width, bool proven);
+  bool seen() const { return seen_ > 0; }
 
  private:
   std::size_t widest_ = 0, seen_ = 0;
@@ -93,16 +94,16 @@ std::string_view take_word(std::string_view text, std::size_t& at);
 
 // A logical line that may go on in the next physical one.
 struct HeldLine {
-  std::string text;          // empty: nothing is held
-  std::string first;         // the first physical line, for diagnostics
-  std::size_t offset = 0;    // where `text` begins in it
-  bool exact = true;         // offsets in `text` are offsets in `first`, shifted by `offset`
+  std::string text;        // empty: nothing is held
+  std::string first;       // the first physical line, for diagnostics
+  std::size_t offset = 0;  // where `text` begins in it
+  bool exact = true;       // offsets in `text` are offsets in `first`, shifted by `offset`
   base::Place place;
   base::Stamp time;
   base::Name host;
-  std::size_t width = 0;     // of the last physical line
+  std::size_t width = 0;  // of the last physical line
   std::size_t parts = 1;
-  bool closed = false;       // another line came between: nothing can continue this one
+  bool closed = false;  // another line came between: nothing can continue this one
 
   static constexpr std::size_t kMaxParts = 64, kMaxText = 1U << 15;
   bool empty() const { return text.empty(); }

@@ -19,8 +19,8 @@ using Number = std::optional<std::uint64_t>;
 struct Reading {
   Packet& packet;
   base::Names& names;
-  std::optional<std::uint8_t> dscp, ecn;       // of either IP version
-  std::optional<std::uint8_t> traffic;         // the whole byte ("ip tos")
+  std::optional<std::uint8_t> dscp, ecn;  // of either IP version
+  std::optional<std::uint8_t> traffic;    // the whole byte ("ip tos")
   bool is_v6 = false;
   // Bytes 4 to 7 of the ICMP header. nft names them id and sequence, gateway, mtu or parameter-problem without
   // regard to the type, which alone says what they are.
@@ -140,19 +140,29 @@ constexpr auto kFields = std::to_array<Field>({
     {"", "oif", [](Reading& r, Word w) { return put_name(r, r.packet.out, w); }},
     {"", "iifname", [](Reading& r, Word w) { return put_name(r, r.packet.in, w); }},
     {"", "oifname", [](Reading& r, Word w) { return put_name(r, r.packet.out, w); }},
-    {"", "iiftype"}, {"", "oiftype"}, {"", "ibrname"}, {"", "obrname"}, {"", "pkttype"}, {"", "nfproto"},
+    {"", "iiftype"},
+    {"", "oiftype"},
+    {"", "ibrname"},
+    {"", "obrname"},
+    {"", "pkttype"},
+    {"", "nfproto"},
     {"", "mark", [](Reading& r, Word w) { return put<u32>(r.packet.mark, number(w)); }},
     {"", "l4proto", [](Reading& r, Word w) { return put<u8>(r.packet.protocol, nft_protocol(w)); }},
     {"", "skuid", [](Reading& r, Word w) { return put<u32>(r.packet.uid, number(w)); }},
     {"", "skgid", [](Reading& r, Word w) { return put<u32>(r.packet.gid, number(w)); }},
-    {"meta", "protocol"}, {"meta", "length"}, {"meta", "priority"},
+    {"meta", "protocol"},
+    {"meta", "length"},
+    {"meta", "priority"},
 
     {"ether", "saddr", [](Reading& r, Word w) { return put_mac(r.packet.link.source, w); }},
     {"ether", "daddr", [](Reading& r, Word w) { return put_mac(r.packet.link.destination, w); }},
-    {"ether", "type", [](Reading& r, Word w) { return put<u16>(r.packet.link.ethertype, nft_ether_type(w)); }},
+    {"ether", "type",
+     [](Reading& r, Word w) { return put<u16>(r.packet.link.ethertype, nft_ether_type(w)); }},
     {"vlan", "id", [](Reading& r, Word w) { return put<u16>(r.packet.link.vlan, number(w)); }},
     {"vlan", "type", [](Reading& r, Word w) { return put<u16>(r.packet.link.ethertype, nft_ether_type(w)); }},
-    {"vlan", "pcp"}, {"vlan", "dei"}, {"vlan", "cfi"},
+    {"vlan", "pcp"},
+    {"vlan", "dei"},
+    {"vlan", "cfi"},
 
     {"arp", "htype", [](Reading& r, Word w) { return put<u16>(arp(r).hardware_type, number(w)); }},
     {"arp", "ptype", [](Reading& r, Word w) { return put<u16>(arp(r).protocol_type, nft_ether_type(w)); }},
@@ -161,7 +171,8 @@ constexpr auto kFields = std::to_array<Field>({
     {"arp", "daddr ether", [](Reading& r, Word w) { return put_mac(arp(r).target_mac, w); }},
     {"arp", "saddr ip", [](Reading& r, Word w) { return put_ip(arp(r).sender_ip, w); }},
     {"arp", "daddr ip", [](Reading& r, Word w) { return put_ip(arp(r).target_ip, w); }},
-    {"arp", "hlen"}, {"arp", "plen"},
+    {"arp", "hlen"},
+    {"arp", "plen"},
 
     {"ip", "saddr", [](Reading& r, Word w) { return put_ip(r.packet.source, w); }},
     {"ip", "daddr", [](Reading& r, Word w) { return put_ip(r.packet.destination, w); }},
@@ -173,7 +184,9 @@ constexpr auto kFields = std::to_array<Field>({
     {"ip", "frag-off", put_fragment},
     {"ip", "protocol", [](Reading& r, Word w) { return put<u8>(r.packet.protocol, nft_protocol(w)); }},
     {"ip", "length", [](Reading& r, Word w) { return put<u32>(r.packet.length, number(w)); }},
-    {"ip", "version"}, {"ip", "hdrlength"}, {"ip", "checksum"},
+    {"ip", "version"},
+    {"ip", "hdrlength"},
+    {"ip", "checksum"},
 
     {"ip6", "saddr", [](Reading& r, Word w) { return put_ip(r.packet.source, w); }},
     {"ip6", "daddr", [](Reading& r, Word w) { return put_ip(r.packet.destination, w); }},
@@ -183,61 +196,98 @@ constexpr auto kFields = std::to_array<Field>({
     {"ip6", "flowlabel", [](Reading& r, Word w) { return put<u32>(r.packet.flow_label, number(w)); }},
     {"ip6", "nexthdr", put_next_header},
     {"ip6", "length", put_length6},
-    {"ip6", "version"}, {"ip6", "priority"},
+    {"ip6", "version"},
+    {"ip6", "priority"},
 
-    {"tcp", "sport", source_port<proto::kTcp>}, {"tcp", "dport", destination_port<proto::kTcp>},
+    {"tcp", "sport", source_port<proto::kTcp>},
+    {"tcp", "dport", destination_port<proto::kTcp>},
     {"tcp", "sequence", [](Reading& r, Word w) { return put<u32>(tcp(r).seq, number(w)); }},
     {"tcp", "ackseq", [](Reading& r, Word w) { return put<u32>(tcp(r).ack_seq, number(w)); }},
     {"tcp", "flags", [](Reading& r, Word w) { return put<u16>(tcp(r).flags, nft_tcp_flags(w)); }},
     {"tcp", "window", [](Reading& r, Word w) { return put<u16>(tcp(r).window, number(w)); }},
     {"tcp", "urgptr", [](Reading& r, Word w) { return put<u16>(tcp(r).urgent, number(w)); }},
-    {"tcp", "doff"}, {"tcp", "reserved"}, {"tcp", "checksum"},
+    {"tcp", "doff"},
+    {"tcp", "reserved"},
+    {"tcp", "checksum"},
 
-    {"udp", "sport", source_port<proto::kUdp>}, {"udp", "dport", destination_port<proto::kUdp>},
-    {"udp", "length", [](Reading& r, Word w) {
-       return put<u16>(r.transport<packet::Udp>(proto::kUdp).length, number(w));
-     }},
-    {"udp", "checksum", [](Reading& r, Word w) {
-       return put<u16>(r.transport<packet::Udp>(proto::kUdp).checksum, number(w));
-     }},
-    {"udplite", "sport", source_port<proto::kUdplite>}, {"udplite", "dport", destination_port<proto::kUdplite>},
+    {"udp", "sport", source_port<proto::kUdp>},
+    {"udp", "dport", destination_port<proto::kUdp>},
+    {"udp", "length",
+     [](Reading& r, Word w) { return put<u16>(r.transport<packet::Udp>(proto::kUdp).length, number(w)); }},
+    {"udp", "checksum",
+     [](Reading& r, Word w) { return put<u16>(r.transport<packet::Udp>(proto::kUdp).checksum, number(w)); }},
+    {"udplite", "sport", source_port<proto::kUdplite>},
+    {"udplite", "dport", destination_port<proto::kUdplite>},
     {"udplite", "csumcov"},
-    {"udplite", "checksum", [](Reading& r, Word w) {
-       return put<u16>(r.transport<packet::Udp>(proto::kUdplite).checksum, number(w));
-     }},
-    {"sctp", "sport", source_port<proto::kSctp>}, {"sctp", "dport", destination_port<proto::kSctp>},
-    {"sctp", "vtag"}, {"sctp", "checksum"},
-    {"dccp", "sport", source_port<33>}, {"dccp", "dport", destination_port<33>}, {"dccp", "type"},
+    {"udplite", "checksum",
+     [](Reading& r,
+        Word w) { return put<u16>(r.transport<packet::Udp>(proto::kUdplite).checksum, number(w)); }},
+    {"sctp", "sport", source_port<proto::kSctp>},
+    {"sctp", "dport", destination_port<proto::kSctp>},
+    {"sctp", "vtag"},
+    {"sctp", "checksum"},
+    {"dccp", "sport", source_port<33>},
+    {"dccp", "dport", destination_port<33>},
+    {"dccp", "type"},
     {"th", "sport", [](Reading& r, Word w) { return put<u16>(r.packet.ports.source, nft_service(w)); }},
     {"th", "dport", [](Reading& r, Word w) { return put<u16>(r.packet.ports.destination, nft_service(w)); }},
 
-    {"icmp", "type", [](Reading& r, Word w) { return put<u8>(icmp(r).type, nft_icmp_type(IpVersion::V4, w)); }},
-    {"icmp", "code", [](Reading& r, Word w) { return put<u8>(icmp(r).code, nft_icmp_code(IpVersion::V4, w)); }},
+    {"icmp", "type",
+     [](Reading& r, Word w) { return put<u8>(icmp(r).type, nft_icmp_type(IpVersion::V4, w)); }},
+    {"icmp", "code",
+     [](Reading& r, Word w) { return put<u8>(icmp(r).code, nft_icmp_code(IpVersion::V4, w)); }},
     {"icmp", "id", [](Reading& r, Word w) { return put<u16>(r.rest_high, number(w)); }},
     {"icmp", "sequence", [](Reading& r, Word w) { return put<u16>(r.rest_low, number(w)); }},
     {"icmp", "mtu", [](Reading& r, Word w) { return put<u16>(r.rest_low, number(w)); }},
-    {"icmp", "gateway", put_rest}, {"icmp", "checksum"},
-    {"icmpv6", "type", [](Reading& r, Word w) { return put<u8>(icmp6(r).type, nft_icmp_type(IpVersion::V6, w)); }},
-    {"icmpv6", "code", [](Reading& r, Word w) { return put<u8>(icmp6(r).code, nft_icmp_code(IpVersion::V6, w)); }},
-    {"icmpv6", "parameter-problem", put_rest}, {"icmpv6", "packet-too-big", put_rest}, {"icmpv6", "mtu", put_rest},
+    {"icmp", "gateway", put_rest},
+    {"icmp", "checksum"},
+    {"icmpv6", "type",
+     [](Reading& r, Word w) { return put<u8>(icmp6(r).type, nft_icmp_type(IpVersion::V6, w)); }},
+    {"icmpv6", "code",
+     [](Reading& r, Word w) { return put<u8>(icmp6(r).code, nft_icmp_code(IpVersion::V6, w)); }},
+    {"icmpv6", "parameter-problem", put_rest},
+    {"icmpv6", "packet-too-big", put_rest},
+    {"icmpv6", "mtu", put_rest},
     {"icmpv6", "id", [](Reading& r, Word w) { return put<u16>(r.rest_high, number(w)); }},
     {"icmpv6", "sequence", [](Reading& r, Word w) { return put<u16>(r.rest_low, number(w)); }},
-    {"icmpv6", "max-delay"}, {"icmpv6", "taddr"}, {"icmpv6", "daddr"}, {"icmpv6", "checksum"},
+    {"icmpv6", "max-delay"},
+    {"icmpv6", "taddr"},
+    {"icmpv6", "daddr"},
+    {"icmpv6", "checksum"},
     {"igmp", "type", [](Reading& r, Word) { return put<u8>(r.packet.protocol, Number(proto::kIgmp)); }},
-    {"igmp", "mrt"}, {"igmp", "checksum"}, {"igmp", "group"},
+    {"igmp", "mrt"},
+    {"igmp", "checksum"},
+    {"igmp", "group"},
 
     {"ah", "spi", [](Reading& r, Word w) { return spi(r, proto::kAh, w); }},
-    {"ah", "nexthdr"}, {"ah", "hdrlength"}, {"ah", "reserved"}, {"ah", "sequence"},
-    {"esp", "spi", [](Reading& r, Word w) { return spi(r, proto::kEsp, w); }}, {"esp", "sequence"},
-    {"comp", "nexthdr"}, {"comp", "flags"}, {"comp", "cpi"},
-    {"gre", "flags"}, {"gre", "version"}, {"gre", "protocol"}, {"gre", "hdrlen"},
-    {"mh", "nexthdr"}, {"mh", "hdrlength"}, {"mh", "type"}, {"mh", "reserved"}, {"mh", "checksum"},
+    {"ah", "nexthdr"},
+    {"ah", "hdrlength"},
+    {"ah", "reserved"},
+    {"ah", "sequence"},
+    {"esp", "spi", [](Reading& r, Word w) { return spi(r, proto::kEsp, w); }},
+    {"esp", "sequence"},
+    {"comp", "nexthdr"},
+    {"comp", "flags"},
+    {"comp", "cpi"},
+    {"gre", "flags"},
+    {"gre", "version"},
+    {"gre", "protocol"},
+    {"gre", "hdrlen"},
+    {"mh", "nexthdr"},
+    {"mh", "hdrlength"},
+    {"mh", "type"},
+    {"mh", "reserved"},
+    {"mh", "checksum"},
 
     {"ct", "state", [](Reading& r, Word w) { return put<u32>(r.packet.ct_state, nft_ct_state(w)); }},
     {"ct", "status", [](Reading& r, Word w) { return put<u32>(r.packet.ct_status, nft_ct_status(w)); }},
-    {"ct", "direction", [](Reading& r, Word w) { return put<u8>(r.packet.ct_direction, nft_ct_direction(w)); }},
+    {"ct", "direction",
+     [](Reading& r, Word w) { return put<u8>(r.packet.ct_direction, nft_ct_direction(w)); }},
     {"ct", "id", [](Reading& r, Word w) { return put<u32>(r.packet.ct_id, number(w)); }},
-    {"ct", "mark"}, {"ct", "zone"}, {"ct", "l3proto"}, {"ct", "protocol"},
+    {"ct", "mark"},
+    {"ct", "zone"},
+    {"ct", "l3proto"},
+    {"ct", "protocol"},
 });
 
 bool is_raw(Word word) {  // "@th,64,96": bytes that nft has no name for
@@ -256,7 +306,8 @@ const Field* find_field(Word protocol, Word name) {
 }
 
 bool is_protocol(Word word) {
-  return !word.empty() && (word == "meta" || std::ranges::find(kFields, word, &Field::protocol) != kFields.end());
+  return !word.empty() &&
+         (word == "meta" || std::ranges::find(kFields, word, &Field::protocol) != kFields.end());
 }
 
 // Takes a value of any form: `22`, `== syn`, `(syn | ack)`, `syn | ack`.
@@ -282,10 +333,23 @@ void finish_icmp(Reading& r) {
     return;
   }
   switch (type) {
-    case 0: case 8: case 13: case 14: case 15: case 16: case 17: case 18: echo(); break;
-    case 3: if (icmp->code == 4) icmp->mtu = *r.rest_low; break;
-    case 5: if (r.rest_high) icmp->gateway = packet::IpAddress::v4(rest); break;
-    case 12: if (r.rest_high) icmp->parameter = rest >> 24; break;
+    case 0:
+    case 8:
+    case 13:
+    case 14:
+    case 15:
+    case 16:
+    case 17:
+    case 18: echo(); break;
+    case 3:
+      if (icmp->code == 4) icmp->mtu = *r.rest_low;
+      break;
+    case 5:
+      if (r.rest_high) icmp->gateway = packet::IpAddress::v4(rest);
+      break;
+    case 12:
+      if (r.rest_high) icmp->parameter = rest >> 24;
+      break;
     default: break;
   }
 }
@@ -304,12 +368,20 @@ void finish(Reading& r) {
 
 }  // namespace
 
-bool is_nft_field_word(Word word) { return is_raw(word) || is_protocol(word) || find_field("", word) != nullptr; }
+bool is_nft_field_word(Word word) {
+  return is_raw(word) || is_protocol(word) || find_field("", word) != nullptr;
+}
 
 HeaderText read_nft_headers(Word text, base::Names& names) {
   using Kind = TextProblem::Kind;
   HeaderText out;
-  Reading reading{.packet = out.packet, .names = names, .dscp = {}, .ecn = {}, .traffic = {}, .rest_high = {}, .rest_low = {}};
+  Reading reading{.packet = out.packet,
+                  .names = names,
+                  .dscp = {},
+                  .ecn = {},
+                  .traffic = {},
+                  .rest_high = {},
+                  .rest_low = {}};
   const auto problem = [&](Kind kind, std::size_t from, std::size_t to) {
     out.problems.push_back({kind, from, std::string(base::trim(text.substr(from, to - from)))});
   };

@@ -46,8 +46,8 @@ std::size_t skip_blanks(std::string_view text, std::size_t at) {
 // nft prints the whole code of a verdict that it does not name; the low byte is netfilter's own
 // (linux/netfilter.h), the high half a queue's number.
 Verdict verdict_of_code(std::uint64_t code) {
-  static constexpr std::array<Verdict, 5> kCodes{Verdict::Drop, Verdict::Accept, Verdict::Stolen, Verdict::Queue,
-                                                 Verdict::Repeat};
+  static constexpr std::array<Verdict, 5> kCodes{Verdict::Drop, Verdict::Accept, Verdict::Stolen,
+                                                 Verdict::Queue, Verdict::Repeat};
   return (code & 0xffU) < kCodes.size() ? kCodes[code & 0xffU] : Verdict::None;
 }
 
@@ -194,7 +194,8 @@ bool is_start(std::string_view text, std::size_t at, bool first) {
   // Cut behind the id: only if nothing else is in the line.
   if (!words[1].empty() || !without_quoting(text.substr(0, at)).empty()) return false;
   static constexpr std::array<std::string_view, 6> kFamilies{"inet", "ip6", "ip", "arp", "bridge", "netdev"};
-  return std::ranges::any_of(kFamilies, [&](std::string_view family) { return family.starts_with(words[0]); });
+  return std::ranges::any_of(kFamilies,
+                             [&](std::string_view family) { return family.starts_with(words[0]); });
 }
 
 }  // namespace
@@ -220,13 +221,17 @@ std::size_t find_nft_line(std::string_view text, std::size_t from) {
 
 bool is_nft_rule_word(std::string_view word) {
   static constexpr auto kWords = std::to_array<std::string_view>({
-      "accept", "drop", "continue", "return", "jump", "goto", "queue", "reject", "counter", "packets", "bytes",
-      "comment", "log", "prefix", "level", "group", "limit", "rate", "over", "burst", "quota", "snat", "dnat",
-      "masquerade", "redirect", "to", "with", "type", "notrack", "flow", "add", "update", "delete", "set", "map",
-      "vmap", "mark", "fib", "rt", "exthdr", "frag", "hbh", "dst", "srh", "socket", "numgen", "jhash", "symhash",
-      "osf", "ipsec", "tproxy", "synproxy", "dup", "fwd", "random", "fully-random", "persistent", "flags",
-      "option", "saddr", "daddr", "sport", "dport", "state", "status", "xt", "match", "target", "and", "or",
-      "xor", "!=", "==", "(verdict", "rule", "policy", "verdict", "reset", "tcp", "icmpx", "name", "last",
+      "accept",     "drop",     "continue", "return",   "jump",    "goto",   "queue",  "reject",
+      "counter",    "packets",  "bytes",    "comment",  "log",     "prefix", "level",  "group",
+      "limit",      "rate",     "over",     "burst",    "quota",   "snat",   "dnat",   "masquerade",
+      "redirect",   "to",       "with",     "type",     "notrack", "flow",   "add",    "update",
+      "delete",     "set",      "map",      "vmap",     "mark",    "fib",    "rt",     "exthdr",
+      "frag",       "hbh",      "dst",      "srh",      "socket",  "numgen", "jhash",  "symhash",
+      "osf",        "ipsec",    "tproxy",   "synproxy", "dup",     "fwd",    "random", "fully-random",
+      "persistent", "flags",    "option",   "saddr",    "daddr",   "sport",  "dport",  "state",
+      "status",     "xt",       "match",    "target",   "and",     "or",     "xor",    "!=",
+      "==",         "(verdict", "rule",     "policy",   "verdict", "reset",  "tcp",    "icmpx",
+      "name",       "last",
   });
   if (word.empty()) return false;
   if (std::ranges::find(kWords, word) != kWords.end() || is_nft_field_word(word)) return true;

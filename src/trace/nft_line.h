@@ -18,16 +18,16 @@ struct NftLine {
   packet::Family family = packet::Family::None;
   std::uint32_t id = 0;
   bool has_id = false;
-  bool damaged_head = false;      // table, chain or family are not all there
+  bool damaged_head = false;  // table, chain or family are not all there
   std::size_t damaged_at = 0;
   std::string_view table, chain;  // without quotes
   std::size_t payload = 0;        // offset of what follows the keyword
   std::string_view rule_text;     // without "# handle N"
   std::uint64_t handle = 0;
   packet::Verdict verdict = packet::Verdict::None;
-  std::string_view target;        // of jump and goto
-  std::size_t rest = 0;           // offset of what follows a verdict or policy without a rule ("meta mark 0x2a")
-  bool complete = false;          // a rule, verdict or policy line with its end; headers have no end to see
+  std::string_view target;  // of jump and goto
+  std::size_t rest = 0;     // offset of what follows a verdict or policy without a rule ("meta mark 0x2a")
+  bool complete = false;    // a rule, verdict or policy line with its end; headers have no end to see
 };
 
 NftLine read_nft_line(std::string_view text);  // text begins with "trace id "

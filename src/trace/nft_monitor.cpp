@@ -58,7 +58,8 @@ struct NftMonitor::Impl {
     const auto better = [&](const std::string& joined) {
       if (joined.empty()) return false;
       const NftLine after = read_nft_line(joined);
-      if (line.kind == Kind::None) return after.kind != Kind::None && (after.complete || held.width >= kNarrowestWrap);
+      if (line.kind == Kind::None)
+        return after.kind != Kind::None && (after.complete || held.width >= kNarrowestWrap);
       return after.complete && !line.complete;
     };
     if (hard && better(tight)) return {std::move(tight)};
@@ -78,7 +79,8 @@ struct NftMonitor::Impl {
     const auto payload = [&](const std::string& text) {
       return std::string_view(text).substr(std::min(read_nft_line(text).payload, text.size()));
     };
-    const HeaderText before = read(std::string_view(held.text).substr(std::min(line.payload, held.text.size())));
+    const HeaderText before =
+        read(std::string_view(held.text).substr(std::min(line.payload, held.text.size())));
     std::string* best = nullptr;
     std::size_t best_bad = 0;
     for (std::string* candidate : {hard ? &tight : &spaced, hard ? &spaced : &tight}) {
@@ -97,7 +99,8 @@ struct NftMonitor::Impl {
     return {std::move(*best), proven};
   }
 
-  void hold(const Line& source, std::string_view first, std::string_view text, std::size_t offset, bool exact) {
+  void hold(const Line& source, std::string_view first, std::string_view text, std::size_t offset,
+            bool exact) {
     held = HeldLine();
     held.text = text;
     held.first = first.substr(0, base::Diagnostic::kMaxLine);
@@ -159,7 +162,8 @@ struct NftMonitor::Impl {
   }
 
   void deliver_headers(const HeldLine& whole, const NftLine& line, std::string_view ct) {
-    const std::string_view own = base::trim(std::string_view(whole.text).substr(std::min(line.payload, whole.text.size())));
+    const std::string_view own =
+        base::trim(std::string_view(whole.text).substr(std::min(line.payload, whole.text.size())));
     std::string text(ct);
     if (!text.empty() && text.back() != ' ') text += ' ';
     const std::size_t before = text.size();
@@ -244,7 +248,13 @@ struct NftMonitor::Impl {
 };
 
 NftMonitor::NftMonitor(base::Names& names, Sink& sink)
-    : impl_(std::make_unique<Impl>(Impl{.names = names, .sink = sink, .memo = {}, .words = {}, .widths = {}, .held = {}, .conntrack = {}})) {}
+    : impl_(std::make_unique<Impl>(Impl{.names = names,
+                                        .sink = sink,
+                                        .memo = {},
+                                        .words = {},
+                                        .widths = {},
+                                        .held = {},
+                                        .conntrack = {}})) {}
 NftMonitor::~NftMonitor() = default;
 
 bool NftMonitor::claims(std::string_view text) const {
@@ -255,7 +265,7 @@ bool NftMonitor::claims(std::string_view text) const {
   if (in.held.empty() || in.held.closed) return false;
   if (!in.choose_joint(text).text.empty()) return true;
   // A line that we do not claim ends what is held; so text far below cannot become part of it.
-  if (!base::trim(text).empty()) in.held.closed = true;
+  if (!base::trim(without_quoting(text)).empty()) in.held.closed = true;
   return false;
 }
 

@@ -70,8 +70,8 @@ constexpr auto kFields = std::to_array<Field>({
     {"NH"},
     {"MACSRC", [](Packet& p, base::Names&, Word w) { return put_mac(p.link.source, w); }},
     {"MACDST", [](Packet& p, base::Names&, Word w) { return put_mac(p.link.destination, w); }},
-    {"MACPROTO",
-     [](Packet& p, base::Names&, Word w) { return put<u16>(p.link.ethertype, base::parse_number<std::uint64_t>(w, 16)); }},
+    {"MACPROTO", [](Packet& p, base::Names&,
+                    Word w) { return put<u16>(p.link.ethertype, base::parse_number<std::uint64_t>(w, 16)); }},
     {"SRC", [](Packet& p, base::Names&, Word w) { return put_ip(p.source, w); }},
     {"DST", [](Packet& p, base::Names&, Word w) { return put_ip(p.destination, w); }},
     {"LEN", [](Packet& p, base::Names&, Word w) { return put_length(p, w); }},
@@ -91,8 +91,12 @@ struct TcpWord {
   std::uint16_t flag;
 };
 constexpr auto kTcpWords = std::to_array<TcpWord>({
-    {"SYN", packet::kSyn}, {"ACK", packet::kAck}, {"FIN", packet::kFin}, {"RST", packet::kRst},
-    {"PSH", packet::kPsh}, {"URG", packet::kUrg},
+    {"SYN", packet::kSyn},
+    {"ACK", packet::kAck},
+    {"FIN", packet::kFin},
+    {"RST", packet::kRst},
+    {"PSH", packet::kPsh},
+    {"URG", packet::kUrg},
 });
 
 void set_flag(Packet& packet, std::uint16_t flag) {
@@ -171,14 +175,16 @@ HeaderText read_xtables_headers(Word text, base::Names& names) {
     }
     if (word.starts_with("OPT")) {
       at = begin + 3;
-      if (!read_options(packet, text, at)) problem(at >= text.size() ? Kind::Cut : Kind::Damaged, begin, std::min(at, text.size()));
+      if (!read_options(packet, text, at))
+        problem(at >= text.size() ? Kind::Cut : Kind::Damaged, begin, std::min(at, text.size()));
       else ++out.fields;
       at = std::max(at, begin + 3);
       continue;
     }
     at = end;
     const std::size_t equals = word.find('=');
-    const auto field = std::ranges::find(kFields, word.substr(0, std::min(equals, word.size())), &Field::name);
+    const auto field =
+        std::ranges::find(kFields, word.substr(0, std::min(equals, word.size())), &Field::name);
     if (equals == Word::npos) {
       if (word.starts_with("FRAG:")) {
         if (put<u16>(packet.fragment_offset, number(word.substr(5)))) ++out.fields;
@@ -205,7 +211,8 @@ HeaderText read_xtables_headers(Word text, base::Names& names) {
     }
   }
   if (text.empty()) problem(Kind::Cut, 0, 0);
-  packet.damaged = std::ranges::any_of(out.problems, [](const TextProblem& p) { return p.kind != Kind::Unknown; });
+  packet.damaged =
+      std::ranges::any_of(out.problems, [](const TextProblem& p) { return p.kind != Kind::Unknown; });
   return out;
 }
 

@@ -29,21 +29,21 @@ struct XtLine {
   Family family = Family::None;
   std::uint32_t id = 0;
   EventKind kind = EventKind::Rule;
-  bool read = false;              // table, chain and kind are known
+  bool read = false;  // table, chain and kind are known
   std::string_view table, chain, target, rule_text;
   std::uint64_t handle = 0;
   Verdict verdict = Verdict::None;
   bool verdict_read = false;
-  std::size_t payload = 0;        // offset behind the id
-  bool bare = false;              // nothing follows the verdict
+  std::size_t payload = 0;  // offset behind the id
+  bool bare = false;        // nothing follows the verdict
 };
 
 Family family_of(std::string_view digits) {
-  static constexpr std::array<Family, 6> kFamilies{Family::Inet, Family::Ip, Family::Arp, Family::Netdev,
-                                                   Family::Bridge, Family::Ip6};
+  static constexpr std::array<Family, 6> kFamilies{Family::Inet,   Family::Ip,     Family::Arp,
+                                                   Family::Netdev, Family::Bridge, Family::Ip6};
   const auto number = base::parse_number<std::uint8_t>(digits);
-  const auto family = std::ranges::find_if(
-      kFamilies, [&](Family f) { return number == static_cast<std::uint8_t>(f); });
+  const auto family =
+      std::ranges::find_if(kFamilies, [&](Family f) { return number == static_cast<std::uint8_t>(f); });
   return family == kFamilies.end() ? Family::None : *family;
 }
 
@@ -154,7 +154,8 @@ std::string_view without_table(std::string_view text, Family& family) {
   std::size_t at = 0;
   const std::string_view version = take_word(text, at);
   if (version == "-4" || version == "-6" || version == "-0") {
-    if (family == Family::None) family = version == "-4" ? Family::Ip : version == "-6" ? Family::Ip6 : Family::Arp;
+    if (family == Family::None)
+      family = version == "-4" ? Family::Ip : version == "-6" ? Family::Ip6 : Family::Arp;
     text = base::trim(text.substr(at));
   }
   at = 0;
@@ -196,18 +197,23 @@ struct XtablesMonitor::Impl {
   Joint choose_joint(std::string_view text) {
     if (held.empty() || held.closed || held.full()) return {};
     const std::string_view tail = base::trim(without_quoting(text));
-    if (tail.empty() || tail.starts_with("IN=") || begins_log_line(tail)) return {};
+    if (tail.empty() || begins_log_line(tail)) return {};
+    // The tool's own complaints stand between its lines.
+    if (tail.starts_with("Error:") || tail.starts_with("xtables-monitor ") || tail.starts_with("Perhaps "))
+      return {};
     auto [spaced, tight] = held.joints(text);
     const bool hard = widths.hard(held.width);
     const XtLine line = read_line(held.text);
     if (line.is_packet) return choose_headers(line, std::move(spaced), std::move(tight), hard);
     if (held.width < kNarrowestWrap) return {};
     if (line.read && line.verdict_read && line.kind != EventKind::Rule) return {};
-    if (hard && !tight.empty()) return {std::move(tight)};
+    if (hard && widths.seen() && !tight.empty()) return {std::move(tight)};
     if (line.bare && line.verdict_read) return {tail.starts_with("-") ? std::move(spaced) : std::string()};
-    if (!line.verdict_read && !tight.empty() && read_line(tight).verdict_read && !read_line(spaced).verdict_read) {
+    if (!line.verdict_read && !tight.empty() && read_line(tight).verdict_read &&
+        !read_line(spaced).verdict_read) {
       return {std::move(tight), true};
     }
+    if (hard && !tight.empty() && !tail.starts_with("-")) return {std::move(tight)};
     const bool option = tail.starts_with("-") || tail.starts_with("! ") || !line.verdict_read;
     return {option || wants_value(line.rule_text) ? std::move(spaced) : std::string()};
   }
@@ -279,7 +285,8 @@ struct XtablesMonitor::Impl {
     event.kind = EventKind::Headers;
     event.packet = &headers.packet;
     event.form = headers.form;
-    if (event.family == Family::None) {  // iptables 1.8.0 to 1.8.6 print the -4 or -6 of the command line, 0 without
+    if (event.family ==
+        Family::None) {  // iptables 1.8.0 to 1.8.6 print the -4 or -6 of the command line, 0 without
       const packet::IpVersion version = headers.packet.version();
       if (version == packet::IpVersion::V4) event.family = Family::Ip;
       if (version == packet::IpVersion::V6) event.family = Family::Ip6;
@@ -323,7 +330,8 @@ struct XtablesMonitor::Impl {
 };
 
 XtablesMonitor::XtablesMonitor(base::Names& names, Sink& sink)
-    : impl_(std::make_unique<Impl>(Impl{.names = names, .sink = sink, .memo = {}, .words = {}, .widths = {}, .held = {}})) {}
+    : impl_(std::make_unique<Impl>(
+          Impl{.names = names, .sink = sink, .memo = {}, .words = {}, .widths = {}, .held = {}})) {}
 XtablesMonitor::~XtablesMonitor() = default;
 
 bool XtablesMonitor::claims(std::string_view text) const {
@@ -334,7 +342,7 @@ bool XtablesMonitor::claims(std::string_view text) const {
   if (in.held.empty() || in.held.closed) return false;
   if (!in.choose_joint(text).text.empty()) return true;
   // A line that we do not claim ends what is held; so text far below cannot become part of it.
-  if (!base::trim(text).empty()) in.held.closed = true;
+  if (!base::trim(without_quoting(text)).empty()) in.held.closed = true;
   return false;
 }
 
