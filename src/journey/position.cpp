@@ -52,7 +52,9 @@ Position::Devices Position::devices_of(const Event& event) {
 
 Hook hook_of_event(const Event& event) {
   if (event.dialect == trace::Dialect::KernelLog) return packet::hook_of_chain(event.chain.text());
-  if (event.kind != EventKind::Headers && event.packet == nullptr) return Hook::None;
+  if (event.kind != EventKind::Headers && event.packet == nullptr) {
+    return event.dialect == trace::Dialect::XtablesMonitor ? packet::hook_of_chain(event.chain.text()) : Hook::None;
+  }
   Hook hook = packet::hook_of_chain(event.chain.text());
   if (hook == Hook::None) hook = hook_in_name(event.chain.text());
   if (event.packet == nullptr) return hook;
@@ -82,7 +84,9 @@ bool Position::can_follow(const Event& event, Hook hook, bool in_lo) const {
 }
 
 bool Position::leaves_table(const Event& event, Hook hook) const {
-  if (event.dialect != trace::Dialect::KernelLog) return event.kind == EventKind::Headers;
+  if (event.dialect == trace::Dialect::NftMonitor) return event.kind == EventKind::Headers;
+  if (event.dialect == trace::Dialect::XtablesMonitor && event.kind == EventKind::Headers)
+    return !table_.empty() && !is_late_headers(event);
   if (!event.table.is(table_)) return true;
   return hook != Hook::None && hook_ != Hook::None && hook != hook_;
 }
@@ -117,10 +121,21 @@ bool Position::can_enter(const Event& event, Hook hook, bool in_lo) const {
   return in_lo && hook == Hook::Prerouting && (hook_ == Hook::Postrouting || hook_ == Hook::Output);
 }
 
+// xtables-monitor before 1.8.7 printed the packet behind the first rule it met.
+bool Position::is_late_headers(const Event& event) const {
+  return event.dialect == trace::Dialect::XtablesMonitor && event.kind == EventKind::Headers && !headers_seen_ &&
+         event.table == table_ && !frames_.empty();
+}
+
 bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
+  if (is_late_headers(event)) return true;
   if (event.kind != EventKind::Headers && event.packet == nullptr) {
-    // Within the walk of a base chain; tables cannot change without headers. A late start knows no table.
-    if (!table_.empty() && event.table != table_) return false;
+    // Within the walk of a base chain; tables cannot change without headers, but in xtables-monitor's old form.
+    // A late start knows no table.
+    if (table_.empty()) return true;
+    if (event.dialect == trace::Dialect::XtablesMonitor && leaves_table(event, hook))
+      return hook != Hook::None && can_enter(event, hook, in_lo);
+    if (event.table != table_) return false;
     return frames_.empty() || frames_.front().kind != EventKind::Policy || event.kind == EventKind::Policy;
   }
   if (table_.empty()) return true;
@@ -141,13 +156,20 @@ bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
 
 std::uint16_t Position::advance(const Event& event, Hook hook) {
   if (event.verdict == Verdict::Drop) ended_ = true;
+  if (is_late_headers(event)) {
+    headers_seen_ = true;
+    devices_ = devices_of(event);
+    return 0;
+  }
   if (event.dialect != trace::Dialect::KernelLog) {
-    if (event.kind == EventKind::Headers || event.packet != nullptr) {
+    const bool carries = event.kind == EventKind::Headers || event.packet != nullptr;
+    if (carries || (event.dialect == trace::Dialect::XtablesMonitor && leaves_table(event, hook))) {
       const Devices devices = devices_of(event);
       if (devices_ == Devices::Out && devices == Devices::In) walked_.clear();
       if (devices != Devices::Unknown) devices_ = devices;
       walked_.emplace_back(event.table, event.chain);
       frames_.clear();
+      headers_seen_ = carries;
       if (hook != Hook::None || event.kind == EventKind::Headers) hook_ = hook;
     }
     table_ = event.table;

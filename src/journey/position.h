@@ -33,12 +33,14 @@ class Position {
   bool can_follow_in_table(const trace::Event& event, packet::Hook hook) const;
   bool can_enter(const trace::Event& event, packet::Hook hook, bool in_lo) const;
   bool can_follow_nft(const trace::Event& event, packet::Hook hook, bool in_lo) const;
+  bool is_late_headers(const trace::Event& event) const;
   bool is_base(std::size_t frame) const;
 
   packet::Hook hook_ = packet::Hook::None;
   packet::Family family_ = packet::Family::None;
   base::Name table_;
   std::vector<Frame> frames_;          // the chains it is in, base chain first if that is known
+  bool headers_seen_ = false;          // nft: of the base chain's walk it is in
   bool ended_ = false;                 // dropped: nothing can follow
   std::vector<std::pair<base::Name, base::Name>> walked_;  // nft: base chains (table, chain) met in this pass
   enum class Devices : std::uint8_t { Unknown, In, Both, Out } devices_ = Devices::Unknown;

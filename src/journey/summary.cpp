@@ -90,6 +90,7 @@ std::string print_where(const Step& step) {
   if (step.number != 0) numbered("rule", " ", step.number);
   else if (step.handle != 0) numbered("handle", " ", step.handle);
   else if (step.rule != nullptr && step.rule->number != 0) numbered("rule", " ", step.rule->number);
+  else if (step.kind == trace::EventKind::Rule) word("rule");  // nft's text form says no more
   return out;
 }
 

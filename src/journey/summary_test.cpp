@@ -64,7 +64,8 @@ TEST_F(SummaryTest, MemoryIsBounded) {
 }
 
 TEST_F(SummaryTest, LossesAreExactOrSaidToBeUncounted) {
-  for (int i = 0; i < 20; ++i) summary.add(trace::Loss{.place = {}, .host = {}, .time = {}, .lines = 3, .reason = "gap"});
+  for (int i = 0; i < 20; ++i)
+    summary.add(trace::Loss{.place = {}, .host = {}, .time = {}, .lines = 3, .reason = "gap"});
   summary.add(trace::Loss{.place = {}, .host = {}, .time = {}, .lines = 0, .reason = "missed"});
   EXPECT_EQ(summary.lost_lines, 60U);
   EXPECT_EQ(summary.losses_uncounted, 1U);
@@ -92,6 +93,9 @@ TEST_F(SummaryTest, StepsAreNamedAsPeopleNameThem) {
   nft.handle = 12;
   nft.did = Did::Drop;
   EXPECT_EQ(print_where(nft), "inet fw forward handle 12");
+  nft.handle = 0;
+  EXPECT_EQ(print_where(nft), "inet fw forward rule");
+  nft.handle = 12;
   nft.family = packet::Family::Ip;
   EXPECT_EQ(print_where(nft), "ip fw forward handle 12");
   nft.table = names.intern("filter");

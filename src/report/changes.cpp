@@ -22,7 +22,8 @@ bool same_walk(const Step& a, const Step& b) {
 
 // The routing decision lies between prerouting and these; there the TTL is told with it.
 bool is_routed_between(const Step& a, const Step& b) {
-  return a.hook == packet::Hook::Prerouting && (b.hook == packet::Hook::Forward || b.hook == packet::Hook::Input);
+  return a.hook == packet::Hook::Prerouting &&
+         (b.hook == packet::Hook::Forward || b.hook == packet::Hook::Input);
 }
 
 void append_change(std::string& out, std::string_view name, std::string_view from, std::string_view to) {
@@ -66,7 +67,8 @@ std::string rewrite_text(const Journey& journey, const Rewrite& rewrite) {
   std::string out;
   if (rewrite.by_known && rewrite.by_step < journey.steps.size()) {
     const Step& step = journey.steps[rewrite.by_step];
-    if (step.rule != nullptr && ruleset::is_nat_target(step.rule->target)) append_printable(out, step.rule->target);
+    if (step.rule != nullptr && ruleset::is_nat_target(step.rule->target))
+      append_printable(out, step.rule->target);
     else if (!is_iptables(step)) out = rewrite.destination ? "dnat" : "snat";
   }
   // What conntrack does to a reply undoes a translation; it is not one.
@@ -96,7 +98,8 @@ std::vector<Change> find_changes(const Journey& journey) {
   for (std::uint32_t i = 1; i < steps.size(); ++i) {
     const Step& step = steps[i];
     const Step& previous = steps[i - 1];
-    if (step.form == previous.form || step.form >= journey.forms.size() || previous.form >= journey.forms.size())
+    if (step.form == previous.form || step.form >= journey.forms.size() ||
+        previous.form >= journey.forms.size())
       continue;
     Change change;
     change.text = header_change(journey.forms[previous.form], journey.forms[step.form],
@@ -108,7 +111,8 @@ std::vector<Change> find_changes(const Journey& journey) {
     change.step = inside && logged_before ? i - 1 : i;
     changes.push_back(std::move(change));
   }
-  std::stable_sort(changes.begin(), changes.end(), [](const Change& a, const Change& b) { return a.step < b.step; });
+  std::stable_sort(changes.begin(), changes.end(),
+                   [](const Change& a, const Change& b) { return a.step < b.step; });
   return changes;
 }
 

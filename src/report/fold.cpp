@@ -34,14 +34,15 @@ bool same_form(const packet::Packet& a, const packet::Packet& b) {
   const packet::Tcp* y = packet::find_tcp(b);
   if (x == nullptr || y == nullptr) return x == y;
   return a.in == b.in && a.out == b.out && a.source == b.source && a.destination == b.destination &&
-         a.ports == b.ports && a.length == b.length && a.mark == b.mark && a.ttl == b.ttl && x->seq == y->seq &&
-         x->ack_seq == y->ack_seq && x->flags == y->flags;
+         a.ports == b.ports && a.length == b.length && a.mark == b.mark && a.ttl == b.ttl &&
+         x->seq == y->seq && x->ack_seq == y->ack_seq && x->flags == y->flags;
 }
 
 bool same_step(const Step& a, const Step& b) {
-  return a.kind == b.kind && a.did == b.did && a.hook == b.hook && a.family == b.family && a.number == b.number &&
-         a.handle == b.handle && a.depth == b.depth && a.form == b.form && a.table == b.table && a.chain == b.chain &&
-         a.target_chain == b.target_chain && a.rule == b.rule && a.rule_text == b.rule_text;
+  return a.kind == b.kind && a.did == b.did && a.hook == b.hook && a.family == b.family &&
+         a.number == b.number && a.handle == b.handle && a.depth == b.depth && a.form == b.form &&
+         a.table == b.table && a.chain == b.chain && a.target_chain == b.target_chain && a.rule == b.rule &&
+         a.rule_text == b.rule_text;
 }
 
 bool same_fate(const Journey& a, const Journey& b) {

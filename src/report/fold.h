@@ -16,11 +16,11 @@
 namespace fwtrace::report {
 
 struct Folded {
-  journey::Journey journey;               // the first of them
+  journey::Journey journey;  // the first of them
   std::uint64_t times = 1;
-  std::vector<std::int64_t> gaps_us;      // between one and the next; at most kGaps
-  bool gaps_known = true;                 // all times are known and run forwards
-  bool seconds_only = false;              // the times have no fraction
+  std::vector<std::int64_t> gaps_us;  // between one and the next; at most kGaps
+  bool gaps_known = true;             // all times are known and run forwards
+  bool seconds_only = false;          // the times have no fraction
   static constexpr std::size_t kGaps = 8;
 };
 

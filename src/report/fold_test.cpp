@@ -29,7 +29,8 @@ TEST(RetransmitFold, TellsHowOftenAndAfterWhat) {
   make_rejected(m);
   const auto& j = m.journey;
   EXPECT_EQ(fold({j}), "[]");
-  EXPECT_EQ(fold({j, later(j, kSecond), later(j, 3 * kSecond), later(j, 7 * kSecond)}), "[×4, after 1 s 2 s 4 s]");
+  EXPECT_EQ(fold({j, later(j, kSecond), later(j, 3 * kSecond), later(j, 7 * kSecond)}),
+            "[×4, after 1 s 2 s 4 s]");
   EXPECT_EQ(fold({j, later(j, 203'400)}), "[×2, after 203 ms]");
   EXPECT_EQ(fold({j, later(j, -kSecond)}), "[×2]");  // time ran backwards: say nothing
 }

@@ -23,7 +23,8 @@ class JourneyMaker {
 
   base::Name name(std::string_view text) { return names_.intern(text); }
 
-  const ruleset::Rule* rule(std::uint32_t number, std::string text, std::string target, ruleset::Effect effect) {
+  const ruleset::Rule* rule(std::uint32_t number, std::string text, std::string target,
+                            ruleset::Effect effect) {
     ruleset::Rule& made = rules_.emplace_back();
     made.number = number;
     made.text = std::move(text);
@@ -91,10 +92,11 @@ inline void make_rejected(JourneyMaker& m) {
   using packet::Hook;
   using ruleset::Effect;
   const auto* jump = m.rule(1, "-A PREROUTING -j PRE_public", "PRE_public", Effect::Jump);
-  const auto* dnat = m.rule(1, "-A PREROUTING_direct -d 10.32.105.30/32 -p tcp -j DNAT --to-destination 192.168.101.10:80",
-                            "DNAT", Effect::Accept);
-  const auto* reject = m.rule(7, "-A FORWARD -o virbr1 -j REJECT --reject-with icmp-port-unreachable", "REJECT",
-                              Effect::Reject);
+  const auto* dnat =
+      m.rule(1, "-A PREROUTING_direct -d 10.32.105.30/32 -p tcp -j DNAT --to-destination 192.168.101.10:80",
+             "DNAT", Effect::Accept);
+  const auto* reject = m.rule(7, "-A FORWARD -o virbr1 -j REJECT --reject-with icmp-port-unreachable",
+                              "REJECT", Effect::Reject);
   m.form();
   m.step(Hook::Prerouting, "raw", "PREROUTING", 0, Did::PolicyAccept, 3);
   m.step(Hook::Prerouting, "mangle", "PREROUTING", 0, Did::Jump, 1, jump).target_chain = m.name("PRE_public");

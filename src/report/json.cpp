@@ -261,7 +261,8 @@ void write_json(base::Output& out, const Journey& journey, const base::Sources& 
       write_place(json, journey.steps.front().place, sources);
     }
     write_outcome(json, journey, sources);
-    json.field("complete", !journey.starts_late && !journey.ends_early && !journey.overlaps_loss && !journey.damaged);
+    json.field("complete",
+               !journey.starts_late && !journey.ends_early && !journey.overlaps_loss && !journey.damaged);
     json.field("starts_late", journey.starts_late);
     json.maybe("starts_late_why", journey.starts_late_why);
     json.field("ends_early", journey.ends_early);

@@ -41,13 +41,16 @@ std::string schema_errors(const json& value, const json& rule, const std::string
   }
   const auto wrong = [&](const std::string& what) { return name + ": " + what + ": " + value.dump() + "\n"; };
   std::string out;
-  if (rule.contains("type") && !has_type(value, rule["type"])) out += wrong("not of type " + rule["type"].get<std::string>());
+  if (rule.contains("type") && !has_type(value, rule["type"]))
+    out += wrong("not of type " + rule["type"].get<std::string>());
   if (rule.contains("const") && value != rule["const"]) out += wrong("not the constant");
-  if (rule.contains("enum") && std::find(rule["enum"].begin(), rule["enum"].end(), value) == rule["enum"].end())
+  if (rule.contains("enum") &&
+      std::find(rule["enum"].begin(), rule["enum"].end(), value) == rule["enum"].end())
     out += wrong("not one of the words");
   if (rule.contains("minimum") && value < rule["minimum"]) out += wrong("too small");
   if (rule.contains("maximum") && value > rule["maximum"]) out += wrong("too large");
-  if (rule.contains("pattern") && !std::regex_search(value.get<std::string>(), std::regex(rule["pattern"].get<std::string>())))
+  if (rule.contains("pattern") &&
+      !std::regex_search(value.get<std::string>(), std::regex(rule["pattern"].get<std::string>())))
     out += wrong("not of the pattern");
   if (rule.contains("items")) {
     for (const json& item : value) out += schema_errors(item, rule["items"], name);
@@ -55,7 +58,8 @@ std::string schema_errors(const json& value, const json& rule, const std::string
   if (!value.is_object()) return out;
   for (const auto& [key, item] : value.items()) {
     seen.insert(name + "/" + key);
-    if (rule["properties"].contains(key)) out += schema_errors(item, rule["properties"][key], name + "." + key);
+    if (rule["properties"].contains(key))
+      out += schema_errors(item, rule["properties"][key], name + "." + key);
     else out += wrong("the schema has no " + key);
   }
   for (const json& key : rule.value("required", json::array())) {
@@ -123,7 +127,8 @@ TEST(Json, AJourneyHoldsItsFacts) {
   EXPECT_EQ(j["steps"][0]["did"], "policy_accept");
   EXPECT_EQ(j["steps"][0]["number"], 3);
   EXPECT_FALSE(j["steps"][0].contains("rule"));
-  EXPECT_EQ(j["steps"][7]["text"], "-A PREROUTING_direct -d 10.32.105.30/32 -p tcp -j DNAT --to-destination 192.168.101.10:80");
+  EXPECT_EQ(j["steps"][7]["text"],
+            "-A PREROUTING_direct -d 10.32.105.30/32 -p tcp -j DNAT --to-destination 192.168.101.10:80");
   EXPECT_EQ(j["rewrites"][0]["from"], "10.32.105.30:80");
   EXPECT_EQ(j["rewrites"][0]["to"], "192.168.101.10:80");
   EXPECT_EQ(j["rewrites"][0]["by_step"], 7);
@@ -132,7 +137,8 @@ TEST(Json, AJourneyHoldsItsFacts) {
 TEST(Json, AnOpenOutcomeHasNoDecider) {
   JourneyMaker m;
   m.form();
-  m.step(packet::Hook::Forward, "filter", "FORWARD", 0, journey::Did::Unknown, 7).kind = trace::EventKind::Policy;
+  m.step(packet::Hook::Forward, "filter", "FORWARD", 0, journey::Did::Unknown, 7).kind =
+      trace::EventKind::Policy;
   m.journey.outcome.step = 0;
   m.journey.outcome.likely = journey::OutcomeKind::Dropped;
   const json outcome = write(m)["outcome"];
@@ -157,7 +163,8 @@ TEST(Json, EveryFieldOfTheSchemaCanBeWrittenAndNoOther) {
   m.form().ip_options.state = packet::Options::State::Truncated;
   std::get<packet::Tcp>(m.journey.forms[1].transport).options.state = packet::Options::State::Truncated;
   const packet::MacAddress mac{1, 2, 3, 4, 5, 6};
-  m.form().transport = packet::Arp{1, 0x800, 2, mac, mac, *packet::parse_ip("10.0.0.1"), *packet::parse_ip("fd00::1")};
+  m.form().transport =
+      packet::Arp{1, 0x800, 2, mac, mac, *packet::parse_ip("10.0.0.1"), *packet::parse_ip("fd00::1")};
   m.journey.host = m.name("router");
   m.journey.starts_late = true;
   m.journey.starts_late_why = "why";
@@ -169,7 +176,8 @@ TEST(Json, EveryFieldOfTheSchemaCanBeWrittenAndNoOther) {
   rule.place = {1, 2, 3};
   last.rule = &rule;
   last.handle = 5, last.trace_id = 0x5ef73f, last.has_trace_id = true, last.verdict = packet::Verdict::Drop;
-  last.time = {.wall_us = 0, .zone_minutes = -210, .zone_known = true, .year_known = true, .seconds_only = false};
+  last.time = {
+      .wall_us = 0, .zone_minutes = -210, .zone_known = true, .year_known = true, .seconds_only = false};
   EXPECT_EQ(write(m)["steps"].back()["trace_id"], "005ef73f");
   // A decider and a last step seen never come together; the first step is one, for its number.
   m.journey.outcome.kind = journey::OutcomeKind::Lost;
@@ -180,9 +188,14 @@ TEST(Json, EveryFieldOfTheSchemaCanBeWrittenAndNoOther) {
   m.journey.outcome.kind = journey::OutcomeKind::Rejected;
   m.journey.outcome.step = m.last();
   summary.add(m.journey, true);
-  summary.add(trace::Loss{.place = {1, 2, 0}, .host = m.name("router"), .time = last.time, .lines = 3, .reason = "gap"});
-  summary.diagnostics.add({.severity = base::Severity::Note, .code = "odd", .place = {1, 2, 3}, .message = "odd",
-                           .hints = {"do"}, .line = "text"});
+  summary.add(trace::Loss{
+      .place = {1, 2, 0}, .host = m.name("router"), .time = last.time, .lines = 3, .reason = "gap"});
+  summary.diagnostics.add({.severity = base::Severity::Note,
+                           .code = "odd",
+                           .place = {1, 2, 3},
+                           .message = "odd",
+                           .hints = {"do"},
+                           .line = "text"});
   base::Output out = base::Output::to_string();
   write_json(out, summary, m.sources);
   const json written = parse_line(out.text())["summary"];
@@ -204,10 +217,15 @@ TEST(Json, TimesSayHowExactTheyAre) {
     return write(m).value("time", json());
   };
   constexpr std::int64_t kNoon = 1'795'435'201'000'000;  // 2026-11-23T12:00:01Z
-  EXPECT_EQ(time({.wall_us = kNoon + 123456, .zone_minutes = 60, .zone_known = true, .year_known = true, .seconds_only = false}),
+  EXPECT_EQ(time({.wall_us = kNoon + 123456,
+                  .zone_minutes = 60,
+                  .zone_known = true,
+                  .year_known = true,
+                  .seconds_only = false}),
             json({{"wall", "2026-11-23T13:00:01.123456+01:00"}, {"exact", "us"}}));
   EXPECT_EQ(time({.wall_us = kNoon, .zone_known = true, .year_known = true})["wall"], "2026-11-23T12:00:01Z");
-  EXPECT_EQ(time({.wall_us = kNoon, .year_known = true}), json({{"wall", "2026-11-23T12:00:01"}, {"exact", "s"}}));
+  EXPECT_EQ(time({.wall_us = kNoon, .year_known = true}),
+            json({{"wall", "2026-11-23T12:00:01"}, {"exact", "s"}}));
   EXPECT_EQ(time({.wall_us = (31 * 86'400LL + 2 * 86'400 + 3661) * 1'000'000}),
             json({{"wall", "--02-03T01:01:01"}, {"exact", "s"}}));
   EXPECT_EQ(time({.uptime_us = 5}), json({{"uptime_us", 5}}));
@@ -226,7 +244,9 @@ TEST(Json, AnyBytesAreValidText) {
   EXPECT_EQ(escaped("é → 𝄞"), "\"é → 𝄞\"");
   EXPECT_EQ(escaped("\xff\xc3(\xe2\x82"), R"("\ufffd\ufffd(\ufffd\ufffd")");
   EXPECT_EQ(escaped("\xc0\xaf\xed\xa0\x80\xf5"), R"("\ufffd\ufffd\ufffd\ufffd\ufffd\ufffd")");
-  EXPECT_EQ(escaped("\xc2\x9b"  "2J\xe2\x80\xae"), R"("\u009b2J\u202e")");
+  EXPECT_EQ(escaped("\xc2\x9b"
+                    "2J\xe2\x80\xae"),
+            R"("\u009b2J\u202e")");
   for (int a = 0; a < 256; ++a) {
     for (int b = 0; b < 256; ++b) {
       const char pair[] = {static_cast<char>(a), static_cast<char>(b), 'x'};

@@ -58,7 +58,10 @@ class JsonWriter {
   }
   // Fields that are left out if there is nothing to say. Anything that is empty or holds nothing.
   template <class Optional>
-    requires requires(const Optional& o) { *o; o.has_value(); }
+    requires requires(const Optional& o) {
+      *o;
+      o.has_value();
+    }
   void maybe(std::string_view name, const Optional& what) {
     if (what) field(name, *what);
   }
@@ -98,7 +101,10 @@ class JsonWriter {
   static Decoded decode(std::string_view text) {
     const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
     const unsigned char lead = byte(0);
-    const std::size_t size = lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3 : lead >= 0xF0 && lead < 0xF5 ? 4 : 0;
+    const std::size_t size = lead >= 0xC2 && lead < 0xE0   ? 2
+                             : lead >= 0xE0 && lead < 0xF0 ? 3
+                             : lead >= 0xF0 && lead < 0xF5 ? 4
+                                                           : 0;
     if (size == 0 || text.size() < size) return {};
     std::uint32_t code = lead & (0x7FU >> size);
     for (std::size_t i = 1; i < size; ++i) {
@@ -121,8 +127,8 @@ class JsonWriter {
       }
       const Decoded decoded = c < 0x80 ? Decoded{c, 1} : decode(text.substr(i));
       const std::uint32_t code = decoded.code;
-      const bool harmless = c >= 0x80 && decoded.size != 0 && code >= 0xA0 && !(code >= 0x2028 && code <= 0x202E) &&
-                            !(code >= 0x2066 && code <= 0x2069);
+      const bool harmless = c >= 0x80 && decoded.size != 0 && code >= 0xA0 &&
+                            !(code >= 0x2028 && code <= 0x202E) && !(code >= 0x2066 && code <= 0x2069);
       if (harmless) {
         i += decoded.size;
         continue;

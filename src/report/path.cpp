@@ -65,7 +65,8 @@ std::uint32_t Path::walk_end(std::uint32_t first) const {
   return i;
 }
 
-void Path::line(std::string_view heading, std::string_view label, std::size_t label_width, std::string_view body) {
+void Path::line(std::string_view heading, std::string_view label, std::size_t label_width,
+                std::string_view body) {
   std::string text(kIndent, ' ');
   const auto column = [&](std::string_view word, std::size_t width) {
     style_.paint.dim(text, word);
@@ -111,7 +112,8 @@ void Path::told_between(std::uint32_t first, std::uint32_t last, bool rewrites) 
 }
 
 void Path::walk_line(std::string_view heading, std::uint32_t first, std::uint32_t last) {
-  line(heading, table_label(journey_.steps[first]), label_width_, print_walk(journey_, first, last, changes_));
+  line(heading, table_label(journey_.steps[first]), label_width_,
+       print_walk(journey_, first, last, changes_));
 }
 
 // "+12 µs" since the first step; only from clocks that are finer than a step.
@@ -142,8 +144,7 @@ std::string Path::print_step(std::uint32_t i) const {
   }
   if (step.did == Did::Jump || step.did == Did::Goto) {
     out += step.did == Did::Jump ? " → " : " → (goto) ";
-    const std::string_view target = step.target_chain.text();
-    append_printable(out, target.empty() && step.rule != nullptr ? std::string_view(step.rule->target) : target);
+    append_printable(out, target_of(step));
   } else if (step.did == Did::Return || step.did == Did::ChainEnd) {
     out += " ↩";
   } else if (const std::string word = final_word(step); !word.empty()) {
@@ -180,7 +181,9 @@ void Path::step_lines(std::string_view heading, std::uint32_t first, std::uint32
     if (base::Place place = journey_.steps[i].place; place.line != 0) {
       place.column = 0;
       gap(0);
-      style_.paint.dim(body, sources_.print(place));
+      std::string text = sources_.print(place);
+      if (const std::size_t folder = text.rfind('/'); folder != std::string::npos) text.erase(0, folder + 1);
+      style_.paint.dim(body, text);
     }
     line(heading, label, base::display_width(label), body);
     heading = {};
@@ -193,7 +196,8 @@ void Path::append() {
     label_width_ = std::max(label_width_, base::display_width(table_label(step)));
     if (!style_.every_step) continue;
     offset_width_ = std::max(offset_width_, base::display_width(offset_of(step)));
-    const std::size_t width = base::display_width(print_step(static_cast<std::uint32_t>(&step - steps.data())));
+    const std::size_t width =
+        base::display_width(print_step(static_cast<std::uint32_t>(&step - steps.data())));
     if (width <= kStepColumn) step_width_ = std::max(step_width_, width);
   }
   label_width_ = std::clamp<std::size_t>(label_width_ + 1, 9, 24);
@@ -210,6 +214,12 @@ void Path::append() {
     // After a line of another heading the hook is named again.
     const bool repeat = shown_heading != heading || out_.size() != size;
     const std::string_view head = repeat ? heading : std::string_view();
+    const auto walk = std::span(steps).subspan(first, last - first);
+    if (!style_.every_step &&
+        std::ranges::all_of(walk, [](const Step& step) { return step.did == Did::Headers; })) {
+      first = last;  // the headers alone say nothing that the first line does not
+      continue;
+    }
     if (style_.every_step) step_lines(head, first, last);
     else walk_line(head, first, last);
     shown_heading = heading;

@@ -25,9 +25,9 @@ namespace fwtrace::report {
 // told between the walks, before the step.
 struct Change {
   std::uint32_t step = 0;
-  bool before = false;     // no step did it
-  bool rewrite = false;    // an address or port changed
-  std::string text;        // "mark 0x0 ⇒ 0x100", "DNAT 10.32.105.30:80 ⇒ 192.168.101.10:80"
+  bool before = false;   // no step did it
+  bool rewrite = false;  // an address or port changed
+  std::string text;      // "mark 0x0 ⇒ 0x100", "DNAT 10.32.105.30:80 ⇒ 192.168.101.10:80"
 };
 std::vector<Change> find_changes(const journey::Journey& journey);  // in order of step
 
@@ -36,13 +36,15 @@ std::string print_walk(const journey::Journey& journey, std::uint32_t first, std
                        std::span<const Change> changes);
 
 // "rule 7", "rules 1, 2, 5 to 9": numbers in the order of the trace, runs of at least three in a row shortened.
-std::string print_numbers(std::span<const std::uint64_t> numbers, std::string_view singular, std::string_view plural);
+std::string print_numbers(std::span<const std::uint64_t> numbers, std::string_view singular,
+                          std::string_view plural);
 
 struct PathStyle {
   bool every_step = false;
   int width = 0;
   Paint paint;
 };
-void append_path(std::string& out, const journey::Journey& journey, const base::Sources& sources, PathStyle style);
+void append_path(std::string& out, const journey::Journey& journey, const base::Sources& sources,
+                 PathStyle style);
 
 }  // namespace fwtrace::report

@@ -30,7 +30,8 @@ void append_packet(std::string& out, const Journey& journey, std::string_view be
     out += "  (headers not seen)";
     return;
   }
-  if (const std::string text = print_endpoints(*form); !text.empty()) out += "  ", append_printable(out, text);
+  if (const std::string text = print_endpoints(*form); !text.empty())
+    out += "  ", append_printable(out, text);
   if (const std::string text = print_kind(*form); !text.empty()) out += "  ", append_printable(out, text);
   const std::size_t size = out.size();
   out += before_devices;
@@ -55,7 +56,8 @@ void append_quiet(std::string& out, const Journey& journey, Paint paint) {
     append_verdict(out, journey);
   }
   append_packet(out, journey, "  ");
-  if (const Step* step = deciding_step(journey); step != nullptr && journey.outcome.kind != OutcomeKind::Lost) {
+  if (const Step* step = deciding_step(journey);
+      step != nullptr && journey.outcome.kind != OutcomeKind::Lost) {
     out += is_open(journey.outcome.kind) ? "  last seen " : "  ";
     append_where(out, *step);
   }
@@ -98,7 +100,8 @@ std::string print_headers(const packet::Packet& form) {
     number("icmp id", icmp->id);
     number("icmp seq", icmp->sequence);
     number("mtu", icmp->mtu);
-    if (icmp->inner) name("about "), append_printable(out, print_endpoints(*icmp->inner) + " " + print_kind(*icmp->inner));
+    if (icmp->inner)
+      name("about "), append_printable(out, print_endpoints(*icmp->inner) + " " + print_kind(*icmp->inner));
   }
   hex("mark", form.mark);
   number("uid", form.uid);

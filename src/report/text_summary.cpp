@@ -71,7 +71,9 @@ class SummaryText {
   void append() {
     const auto deciders = summary_.sorted();
     if (summary_.journeys == 0) nothing();
-    else if (summary_.shown == 0) line(0, "no packet passed the filter: " + count_of(summary_.journeys, "packet was", "packets were") + " traced · " + print_losses(summary_));
+    else if (summary_.shown == 0)
+      line(0, "no packet passed the filter: " + count_of(summary_.journeys, "packet was", "packets were") +
+                  " traced · " + print_losses(summary_));
     else line(0, print_counts(summary_, deciders));
     if (style_.detail == TextStyle::Detail::Quiet) return;
     if (summary_.shown > 1) busiest(deciders);
@@ -98,7 +100,8 @@ class SummaryText {
     std::string text = "no packet: ";
     if (summary_.lines == 0) text += "read " + count_of(summary_.events, "event", "events");
     else text += "read " + count_of(summary_.lines, "line", "lines");
-    if (lines_of(summary_, trace::LineKind::Trace) == 0 && summary_.events == 0) text += ", none of them says TRACE";
+    if (lines_of(summary_, trace::LineKind::Trace) == 0 && summary_.events == 0)
+      text += ", none of them says TRACE";
     if (const std::string kinds = print_line_kinds(summary_); !kinds.empty()) text += " (" + kinds + ")";
     line(0, text + " · " + print_losses(summary_));
   }
@@ -119,10 +122,12 @@ class SummaryText {
       const Summary::Decider& decider = deciders[i];
       const std::string count = with_commas(decider.count);
       const std::string where = base::to_printable(decider.where);
-      std::string text = std::string(count_width - count.size(), ' ') + count + ' ' + std::string(to_text(decider.kind));
+      std::string text =
+          std::string(count_width - count.size(), ' ') + count + ' ' + std::string(to_text(decider.kind));
       text.append(kind_width - to_text(decider.kind).size() + 2, ' ').append(where);
       if (!decider.rule.empty())
-        text.append(where_width - base::display_width(where) + 3, ' ').append(base::to_printable(decider.rule));
+        text.append(where_width - base::display_width(where) + 3, ' ')
+            .append(base::to_printable(decider.rule));
       line(4, text);
     }
     if (deciders.size() > shown) {
@@ -161,11 +166,14 @@ class SummaryText {
 
   void input() {
     if (summary_.shown != 0 && summary_.shown < summary_.journeys)
-      line(2, "shown " + with_commas(summary_.shown) + " of " + count_of(summary_.journeys, "packet", "packets"));
-    const std::uint64_t plain = lines_of(summary_, trace::LineKind::Trace) + lines_of(summary_, trace::LineKind::Blank);
+      line(2, "shown " + with_commas(summary_.shown) + " of " +
+                  count_of(summary_.journeys, "packet", "packets"));
+    const std::uint64_t plain =
+        lines_of(summary_, trace::LineKind::Trace) + lines_of(summary_, trace::LineKind::Blank);
     std::uint64_t all = 0;
     for (const std::uint64_t count : summary_.line_kinds) all += count;
-    if (all > plain) line(2, "read " + count_of(summary_.lines, "line", "lines") + ": " + print_line_kinds(summary_));
+    if (all > plain)
+      line(2, "read " + count_of(summary_.lines, "line", "lines") + ": " + print_line_kinds(summary_));
   }
 
   void diagnostics() {
@@ -182,7 +190,8 @@ class SummaryText {
   }
 
   void hint() {
-    if (style_.rules_given || summary_.outcomes[static_cast<std::size_t>(OutcomeKind::Undecided)] == 0) return;
+    if (style_.rules_given || summary_.outcomes[static_cast<std::size_t>(OutcomeKind::Undecided)] == 0)
+      return;
     line(0, "hint: pass --rules FILE (iptables-save output of that machine) to see rule texts and verdicts");
   }
 
@@ -195,7 +204,8 @@ class SummaryText {
 
 }  // namespace
 
-void append_summary(std::string& out, const Summary& summary, const base::Sources& sources, const TextStyle& style) {
+void append_summary(std::string& out, const Summary& summary, const base::Sources& sources,
+                    const TextStyle& style) {
   SummaryText(out, summary, sources, style).append();
 }
 

@@ -29,20 +29,21 @@ std::string first_line(const std::string& text) { return text.substr(0, text.fin
 TEST(TextReport, ShowsTheAnswerThenTheReasonThenThePath) {
   JourneyMaker m;
   make_rejected(m);
-  EXPECT_EQ(print(m, {}, true),
-            "✗ REJECTED  10.36.7.11:54451 → 10.32.105.30:80  TCP SYN   em1 → virbr1\n"
-            "  by        filter FORWARD rule 7   -A FORWARD -o virbr1 -j REJECT --reject-with icmp-port-unreachable\n"
-            "  because   rejects everything that goes out virbr1 and was not accepted by rules 1 to 6\n"
-            "  at        [ 1153.695596], kern.log:7\n"
-            "\n"
-            "  prerouting  raw      PREROUTING policy ACCEPT\n"
-            "              mangle   PREROUTING → PRE_public → PRE_public_allow ↩ ↩ · policy ACCEPT\n"
-            "              nat      PREROUTING rule 1 → PREROUTING_direct rule 1   DNAT 10.32.105.30:80 ⇒ 192.168.101.10:80\n"
-            "  routing     forward to virbr1 (ttl 59 → 58)\n"
-            "  forward     mangle   FORWARD → FORWARD_direct ↩ · policy ACCEPT\n"
-            "              filter   FORWARD rule 7   REJECT ✗\n"
-            "\n"
-            "1 packet: 1 rejected (filter FORWARD rule 7) · 0 events lost\n");
+  EXPECT_EQ(
+      print(m, {}, true),
+      "✗ REJECTED  10.36.7.11:54451 → 10.32.105.30:80  TCP SYN   em1 → virbr1\n"
+      "  by        filter FORWARD rule 7   -A FORWARD -o virbr1 -j REJECT --reject-with icmp-port-unreachable\n"
+      "  because   rejects everything that goes out virbr1 and was not accepted by rules 1 to 6\n"
+      "  at        [ 1153.695596], kern.log:7\n"
+      "\n"
+      "  prerouting  raw      PREROUTING policy ACCEPT\n"
+      "              mangle   PREROUTING → PRE_public → PRE_public_allow ↩ ↩ · policy ACCEPT\n"
+      "              nat      PREROUTING rule 1 → PREROUTING_direct rule 1   DNAT 10.32.105.30:80 ⇒ 192.168.101.10:80\n"
+      "  routing     forward to virbr1 (ttl 59 → 58)\n"
+      "  forward     mangle   FORWARD → FORWARD_direct ↩ · policy ACCEPT\n"
+      "              filter   FORWARD rule 7   REJECT ✗\n"
+      "\n"
+      "1 packet: 1 rejected (filter FORWARD rule 7) · 0 events lost\n");
 }
 
 TEST(TextReport, QuietIsOneLine) {
@@ -56,14 +57,21 @@ TEST(TextReport, VerboseShowsEveryStepWithItsRuleTimeAndPlace) {
   JourneyMaker m;
   make_rejected(m);
   const std::string text = print(m, {.detail = Detail::Verbose});
-  EXPECT_NE(text.find("  headers   len 60, ttl 59, seq 135659756, ack 0, window 64240\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("  prerouting  raw       +0 µs  PREROUTING policy ACCEPT   kern.log:7\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("              mangle    +6 µs  PREROUTING rule 1 → PRE_public           -A PREROUTING -j PRE_public   kern.log:8\n"),
+  EXPECT_NE(text.find("  headers   len 60, ttl 59, seq 135659756, ack 0, window 64240\n"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find("  prerouting  raw       +0 µs  PREROUTING policy ACCEPT   kern.log:7\n"),
             std::string::npos)
       << text;
-  EXPECT_NE(text.find("              filter   +66 µs  FORWARD rule 7 REJECT ✗                  -A FORWARD -o virbr1 -j REJECT --reject-with "
-                      "icmp-port-unreachable   kern.log:18\n"),
-            std::string::npos)
+  EXPECT_NE(
+      text.find(
+          "              mangle    +6 µs  PREROUTING rule 1 → PRE_public           -A PREROUTING -j PRE_public   kern.log:8\n"),
+      std::string::npos)
+      << text;
+  EXPECT_NE(
+      text.find(
+          "              filter   +66 µs  FORWARD rule 7 REJECT ✗                  -A FORWARD -o virbr1 -j REJECT --reject-with "
+          "icmp-port-unreachable   kern.log:18\n"),
+      std::string::npos)
       << text;
 }
 
@@ -79,7 +87,8 @@ TEST(TextReport, AnOpenVerdictSaysWhatWasSeenLast) {
             "? UNDECIDED (most likely dropped)  10.36.7.11:54451 → 10.32.105.30:80  TCP SYN   in em1");
   EXPECT_NE(text.find("  last seen filter FORWARD rule 7\n"), std::string::npos) << text;
   EXPECT_NE(text.find("  forward     filter   FORWARD rule 7 ?\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("\nhint: pass --rules FILE (iptables-save output of that machine)"), std::string::npos) << text;
+  EXPECT_NE(text.find("\nhint: pass --rules FILE (iptables-save output of that machine)"), std::string::npos)
+      << text;
   EXPECT_EQ(print(m, {.rules_given = true}, true).find("hint"), std::string::npos);
 }
 
@@ -92,10 +101,13 @@ TEST(TextReport, SaysWhatIsMissing) {
   m.journey.outcome.kind = OutcomeKind::Incomplete;
   m.journey.host = m.name("router");
   const std::string text = print(m, {});
-  EXPECT_EQ(first_line(text),
-            "? INCOMPLETE (log starts late, stops early)  10.36.7.11:54451 → 10.32.105.30:80  TCP SYN   in em1  on router");
-  EXPECT_NE(text.find("  note      the log starts late: the first line is mangle PRE_public rule 3, inside a user chain\n"),
-            std::string::npos)
+  EXPECT_EQ(
+      first_line(text),
+      "? INCOMPLETE (log starts late, stops early)  10.36.7.11:54451 → 10.32.105.30:80  TCP SYN   in em1  on router");
+  EXPECT_NE(
+      text.find(
+          "  note      the log starts late: the first line is mangle PRE_public rule 3, inside a user chain\n"),
+      std::string::npos)
       << text;
   EXPECT_NE(text.find("  prerouting  mangle   … PRE_public rule 3\n"), std::string::npos) << text;
 }
@@ -124,8 +136,9 @@ TEST(TextReport, WrapsWithAHangingIndentAndNeverInAPipe) {
   JourneyMaker m;
   make_rejected(m);
   m.journey.outcome.because = std::string(30, 'a') + " " + std::string(30, 'b') + " " + std::string(30, 'c');
-  EXPECT_NE(print(m, {.width = 80}).find("because   " + std::string(30, 'a') + " " + std::string(30, 'b') + "\n" +
-                                         std::string(14, ' ') + std::string(30, 'c') + "\n"),
+  EXPECT_NE(print(m, {.width = 80})
+                .find("because   " + std::string(30, 'a') + " " + std::string(30, 'b') + "\n" +
+                      std::string(14, ' ') + std::string(30, 'c') + "\n"),
             std::string::npos);
   EXPECT_NE(print(m, {}).find(std::string(30, 'b') + " " + std::string(30, 'c') + "\n"), std::string::npos);
 }
@@ -147,7 +160,8 @@ TEST(TextReport, NothingFromOutsideReachesTheTerminal) {
   JourneyMaker m;
   m.form().in = m.name(bad);
   m.journey.host = m.name(bad);
-  journey::Step& step = m.step(Hook::Forward, bad, bad, 0, Did::Jump, 7, m.rule(7, bad, bad, ruleset::Effect::Jump));
+  journey::Step& step =
+      m.step(Hook::Forward, bad, bad, 0, Did::Jump, 7, m.rule(7, bad, bad, ruleset::Effect::Jump));
   step.target_chain = m.name(bad);
   m.step(Hook::Forward, bad, bad + "y", 1, Did::Drop, 1, m.rule(1, bad, bad, ruleset::Effect::Drop));
   m.journey.outcome.kind = OutcomeKind::Dropped;
@@ -178,8 +192,9 @@ TEST(TextReport, RetransmitsAreOneBlockButEachALineWhenQuiet) {
     report.finish({});
     const std::string text = out.text();
     if (detail == Detail::Normal) {
-      EXPECT_EQ(first_line(text),
-                "✗ REJECTED  10.36.7.11:54451 → 10.32.105.30:80  TCP SYN   em1 → virbr1  ×4, after 1 s 2 s 4 s");
+      EXPECT_EQ(
+          first_line(text),
+          "✗ REJECTED  10.36.7.11:54451 → 10.32.105.30:80  TCP SYN   em1 → virbr1  ×4, after 1 s 2 s 4 s");
     }
     std::size_t count = 0;
     for (std::size_t at = 0; (at = text.find("REJECTED", at)) != std::string::npos; ++at) ++count;

@@ -21,10 +21,11 @@ constexpr std::uint32_t kNone = ~std::uint32_t{0};
 struct Token {
   enum class Kind : std::uint8_t { Rule, Enter, Return, End };
   Kind kind = Kind::Rule;
-  std::uint32_t step = 0;     // Enter: the first step inside
+  std::uint32_t step = 0;       // Enter: the first step inside
   std::uint32_t close = kNone;  // Enter: its Return
-  bool jumps = false;         // Rule: an Enter follows
-  bool noted = false;         // matters; an empty chain holds none of these
+  bool jumps = false;           // Rule: an Enter follows
+  bool noted = false;           // matters; an empty chain holds none of these
+  std::string_view chain = {};  // Enter: where to
 };
 
 struct Frame {
@@ -51,7 +52,8 @@ class Walk {
       : journey_(journey), first_(first), last_(last), changes_(changes) {
     for (std::uint32_t i = first; i < last; ++i) add(i);
     noted_before_.push_back(0);
-    for (const Token& token : tokens_) noted_before_.push_back(noted_before_.back() + (token.noted ? 1U : 0U));
+    for (const Token& token : tokens_)
+      noted_before_.push_back(noted_before_.back() + (token.noted ? 1U : 0U));
   }
 
   std::string print();
@@ -65,8 +67,10 @@ class Walk {
     return !changes_at(i, &rewrote).empty();
   }
   void add(std::uint32_t i);
+  void jump();
   void enter(std::uint32_t i, bool by_goto);
   void leave(std::uint32_t i);
+  void pass_through(std::uint32_t i);
   bool is_empty(const Token& enter) const {
     const auto at = static_cast<std::size_t>(&enter - tokens_.data());
     return enter.close != kNone && noted_before_[at] == noted_before_[enter.close + 1];
@@ -74,7 +78,7 @@ class Walk {
   std::size_t skip_empty_chains(std::size_t at, std::size_t& chains) const;
   void print_rules(std::size_t& at);
   void print_end(std::uint32_t i);
-  void print_rule_name(std::uint32_t i);
+  void print_rule_name(std::uint32_t i, bool with_text);
   void gap();
 
   const Journey& journey_;
@@ -84,8 +88,8 @@ class Walk {
   std::vector<Frame> frames_;
   std::vector<std::uint32_t> noted_before_;
   std::string out_;
-  std::size_t lead_ = 0;       // the length of the base chain's name
-  bool separate_ = false;      // the next token must be told apart from the rule or change before it
+  std::size_t lead_ = 0;   // the length of the base chain's name
+  bool separate_ = false;  // the next token must be told apart from the rule or change before it
 };
 
 std::string Walk::changes_at(std::uint32_t i, bool* rewrote) const {
@@ -99,13 +103,32 @@ std::string Walk::changes_at(std::uint32_t i, bool* rewrote) const {
   return out;
 }
 
+void Walk::jump() {
+  if (tokens_.empty() || tokens_.back().kind != Token::Kind::Rule) return;
+  tokens_.back().jumps = true;
+  tokens_.back().noted = changed_at(tokens_.back().step) || decides(tokens_.back().step);
+}
+
 void Walk::enter(std::uint32_t i, bool by_goto) {
-  if (!tokens_.empty() && tokens_.back().kind == Token::Kind::Rule) {
-    tokens_.back().jumps = true;
-    tokens_.back().noted = changed_at(tokens_.back().step) || decides(tokens_.back().step);
-  }
-  frames_.push_back({step(i).chain, step(i).depth, static_cast<std::uint32_t>(tokens_.size()), by_goto, false});
-  tokens_.push_back({Token::Kind::Enter, i, kNone, false, false});
+  jump();
+  frames_.push_back(
+      {step(i).chain, step(i).depth, static_cast<std::uint32_t>(tokens_.size()), by_goto, false});
+  tokens_.push_back({Token::Kind::Enter, i, kNone, false, false, step(i).chain.text()});
+}
+
+// The step before i jumped, and i is not inside: nothing in that chain was reported (nft is silent about empty ones).
+void Walk::pass_through(std::uint32_t i) {
+  if (i == first_ || step(i).depth > step(i - 1).depth) return;
+  const Step& before = step(i - 1);
+  if (before.did != Did::Jump && !(before.did == Did::Goto && step(i).depth < before.depth)) return;
+  const std::string_view chain = target_of(before);
+  if (chain.empty() || tokens_.empty() || tokens_.back().kind != Token::Kind::Rule) return;
+  jump();
+  const auto at = static_cast<std::uint32_t>(tokens_.size());
+  tokens_.push_back({Token::Kind::Enter, i - 1, at + 1, false, false, chain});
+  tokens_.push_back({Token::Kind::Return, i - 1, kNone, false, false});
+  // A goto leaves the chain that said it, too.
+  if (before.did == Did::Goto) frames_.back().returned = true;
 }
 
 void Walk::leave(std::uint32_t i) {
@@ -121,9 +144,11 @@ void Walk::leave(std::uint32_t i) {
 void Walk::add(std::uint32_t i) {
   const Step& now = step(i);
   if (frames_.empty()) frames_.push_back({now.chain, now.depth, kNone, false, false});
+  pass_through(i);
   const bool went = i > first_ && step(i - 1).did == Did::Goto;
-  while (frames_.size() > 1 && (frames_.back().depth > now.depth ||
-                                (frames_.back().depth == now.depth && !went && !(frames_.back().chain == now.chain))))
+  while (frames_.size() > 1 &&
+         (frames_.back().depth > now.depth ||
+          (frames_.back().depth == now.depth && !went && !(frames_.back().chain == now.chain))))
     leave(i);
   if (!(frames_.back().chain == now.chain)) enter(i, went);
   if (now.did == Did::Headers) return;
@@ -131,11 +156,13 @@ void Walk::add(std::uint32_t i) {
   const bool ends_here = now.did == Did::Unknown && i + 1 == last_;
   if (is_return(now) && !ends_here) {
     // An explicit RETURN names its rule; a chain's end is only the arrow, and so is what may be either.
-    const bool names_rule = now.did == Did::Return && (now.kind == trace::EventKind::Rule || now.rule != nullptr);
+    const bool names_rule =
+        now.did == Did::Return && (now.kind != trace::EventKind::Return || now.rule != nullptr);
     if (names_rule) tokens_.push_back({Token::Kind::Rule, i, kNone, false, true});
     if (!names_rule && (decides(i) || changed_at(i)))
       tokens_.push_back({Token::Kind::Rule, i, kNone, false, true});
-    if (frames_.size() == 1 && now.depth == 0 && now.did == Did::ChainEnd) return;  // the base chain's; the policy follows
+    if (frames_.size() == 1 && now.depth == 0 && now.did == Did::ChainEnd)
+      return;  // the base chain's; the policy follows
     if (frames_.back().returned) return;
     tokens_.push_back({Token::Kind::Return, i, kNone, false, false});
     frames_.back().returned = true;
@@ -148,7 +175,8 @@ void Walk::add(std::uint32_t i) {
 std::size_t Walk::skip_empty_chains(std::size_t at, std::size_t& chains) const {
   while (at < tokens_.size()) {
     const std::size_t entry = tokens_[at].kind == Token::Kind::Rule && tokens_[at].jumps ? at + 1 : at;
-    if (entry >= tokens_.size() || tokens_[entry].kind != Token::Kind::Enter || !is_empty(tokens_[entry])) break;
+    if (entry >= tokens_.size() || tokens_[entry].kind != Token::Kind::Enter || !is_empty(tokens_[entry]))
+      break;
     if (tokens_[at].noted) break;
     const std::size_t end = tokens_[entry].close + 1U;
     for (std::size_t i = entry; i < end; ++i) chains += tokens_[i].kind == Token::Kind::Enter ? 1U : 0U;
@@ -162,7 +190,7 @@ void Walk::gap() {
   separate_ = false;
 }
 
-void Walk::print_rule_name(std::uint32_t i) {
+void Walk::print_rule_name(std::uint32_t i, bool with_text) {
   const Step& now = step(i);
   if (now.did == Did::Unknown && now.kind != trace::EventKind::Rule) {
     out_ += to_text(now.kind);  // "return:4": the kernel's own word, since it may be the end or a rule
@@ -173,6 +201,8 @@ void Walk::print_rule_name(std::uint32_t i) {
     out_ += "rule ", append_number(out_, now.number);
   } else if (now.handle != 0) {
     out_ += "handle ", append_number(out_, now.handle);
+  } else if (const std::string text = with_text ? short_rule_text(now) : std::string(); !text.empty()) {
+    out_ += "rule (" + text + ')';  // nft's text form names rules by nothing else
   } else {
     out_ += "rule";
   }
@@ -182,8 +212,9 @@ void Walk::print_rule_name(std::uint32_t i) {
 void Walk::print_rules(std::size_t& at) {
   const auto is_plain = [&](const Token& token) {
     const Step& now = step(token.step);
-    return token.kind == Token::Kind::Rule && !token.jumps && (now.did == Did::Continue || now.did == Did::Unknown) &&
-           now.kind == trace::EventKind::Rule && !decides(token.step) && !changed_at(token.step);
+    return token.kind == Token::Kind::Rule && !token.jumps &&
+           (now.did == Did::Continue || now.did == Did::Unknown) && now.kind == trace::EventKind::Rule &&
+           !decides(token.step) && !changed_at(token.step);
   };
   std::vector<std::uint64_t> numbers, handles;
   std::size_t end = at;
@@ -195,7 +226,8 @@ void Walk::print_rules(std::size_t& at) {
   }
   gap();
   if (end > at + 1) {
-    out_ += numbers.empty() ? print_numbers(handles, "handle", "handles") : print_numbers(numbers, "rule", "rules");
+    out_ += numbers.empty() ? print_numbers(handles, "handle", "handles")
+                            : print_numbers(numbers, "rule", "rules");
     separate_ = true;
     at = end;
     return;
@@ -203,7 +235,7 @@ void Walk::print_rules(std::size_t& at) {
   const bool entered = tokens_[at].jumps;  // the chain's name comes next
   const std::uint32_t i = tokens_[at++].step;
   const Step& now = step(i);
-  print_rule_name(i);
+  print_rule_name(i, !entered);
   bool rewrote = false;
   const std::string changes = changes_at(i, &rewrote);
   if (now.did == Did::Continue && now.rule != nullptr && !now.rule->target.empty() && !rewrote) {
@@ -211,8 +243,7 @@ void Walk::print_rules(std::size_t& at) {
     append_printable(out_, now.rule->target);
   } else if (!entered && (now.did == Did::Jump || now.did == Did::Goto)) {
     out_ += " → ";
-    const std::string_view target = now.target_chain.text();
-    append_printable(out_, target.empty() && now.rule != nullptr ? std::string_view(now.rule->target) : target);
+    append_printable(out_, target_of(now));
   }
   if (decides(i)) out_ += ' ', out_ += mark_of(journey_.outcome.kind);
   if (!changes.empty()) out_ += "   " + changes;
@@ -229,7 +260,7 @@ void Walk::print_end(std::uint32_t i) {
     if (!word.empty()) out_ += ' ' + word;
   } else {
     gap();
-    print_rule_name(i);
+    print_rule_name(i, false);  // what ends the walk is told in words
     if (!word.empty() && !rewrote) out_ += "   " + word;
   }
   if (!changes.empty()) out_ += "   " + changes;
@@ -261,8 +292,9 @@ std::string Walk::print() {
     switch (token.kind) {
       case Token::Kind::Rule:
         if (token.jumps && at + 1 < tokens_.size()) {
-          const bool empty = is_empty(tokens_[at + 1]) && !token.noted;
-          if (empty) ++at;  // the entry says it all
+          const Step& jump = step(token.step);
+          const bool named = jump.number != 0 || jump.handle != 0;
+          if (!token.noted && (!named || is_empty(tokens_[at + 1]))) ++at;  // the entry says it all
           else print_rules(at);
         } else {
           print_rules(at);
@@ -271,7 +303,7 @@ std::string Walk::print() {
       case Token::Kind::Enter:
         gap();
         out_ += "→ ";
-        append_printable(out_, step(token.step).chain.text());
+        append_printable(out_, token.chain);
         open.push_back(static_cast<std::uint32_t>(at));
         ++at;
         break;
@@ -302,7 +334,8 @@ std::string print_walk(const Journey& journey, std::uint32_t first, std::uint32_
   return Walk(journey, first, last, changes).print();
 }
 
-std::string print_numbers(std::span<const std::uint64_t> numbers, std::string_view singular, std::string_view plural) {
+std::string print_numbers(std::span<const std::uint64_t> numbers, std::string_view singular,
+                          std::string_view plural) {
   constexpr std::size_t kShown = 12;
   std::string out(numbers.size() == 1 ? singular : plural);
   std::size_t shown = 0;

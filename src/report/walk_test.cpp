@@ -108,7 +108,8 @@ TEST_F(WalkTest, ADamagedLineMakesNoChange) {
 }
 
 TEST_F(WalkTest, NftWordsAreNfts) {
-  const auto nft = [&](std::string_view chain, std::uint16_t depth, Did did, std::uint64_t handle) -> journey::Step& {
+  const auto nft = [&](std::string_view chain, std::uint16_t depth, Did did,
+                       std::uint64_t handle) -> journey::Step& {
     journey::Step& made = step(chain, depth, did, 0);
     made.family = packet::Family::Inet;
     made.handle = handle;
@@ -123,6 +124,27 @@ TEST_F(WalkTest, NftWordsAreNfts) {
   EXPECT_EQ(print(), "input handle 11 · handle 12 → services handle 31   drop ✗");
 }
 
+// nft's text form prints neither numbers nor handles, and nothing for a chain in which no rule matched.
+TEST_F(WalkTest, RulesWithoutANameAreToldByTheirText) {
+  const auto nft = [&](std::string_view chain, std::uint16_t depth, Did did,
+                       std::string text) -> journey::Step& {
+    journey::Step& made = step(chain, depth, did, 0);
+    made.family = packet::Family::Inet;
+    made.rule_text = std::move(text);
+    return made;
+  };
+  nft("input", 0, Did::Continue,
+      "tcp dport 22 counter packets 0 bytes 0 log prefix \"a very long one indeed\"");
+  nft("input", 0, Did::Jump, "jump empty").target_chain = m.name("empty");
+  nft("input", 0, Did::Goto, "goto zone").target_chain = m.name("zone");
+  nft("zone", 1, Did::Jump, "jump empty").target_chain = m.name("empty");
+  nft("zone", 1, Did::Jump, "jump last").target_chain = m.name("last");
+  nft("input", 0, Did::PolicyDrop, "");
+  EXPECT_EQ(print(), "input rule (tcp dport 22 log prefix \"a very long on…) · → 4 chains ↩ · policy drop");
+  m.journey.steps.erase(m.journey.steps.begin() + 2, m.journey.steps.end() - 1);
+  EXPECT_EQ(print(), "input rule (tcp dport 22 log prefix \"a very long on…) · → empty ↩ · policy drop");
+}
+
 TEST_F(WalkTest, DeepInputCostsNoStack) {
   for (std::uint32_t i = 0; i < 60'000; ++i)
     step("C" + std::to_string(i), static_cast<std::uint16_t>(i), Did::Jump, 1);
@@ -135,7 +157,8 @@ TEST(PrintNumbers, ShortensRunsAndLongLists) {
   EXPECT_EQ(print_numbers(Numbers{1, 2, 3, 9}, "rule", "rules"), "rules 1 to 3, 9");
   Numbers many;
   for (std::uint64_t i = 1; i < 40; ++i) many.push_back(2 * i);
-  EXPECT_EQ(print_numbers(many, "rule", "rules"), "rules 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24 … 27 more");
+  EXPECT_EQ(print_numbers(many, "rule", "rules"),
+            "rules 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24 … 27 more");
 }
 
 TEST(Path, ChangesThatNoStepMadeStandBetween) {
@@ -155,13 +178,14 @@ TEST(Path, ChangesThatNoStepMadeStandBetween) {
   m.journey.rewrites.push_back(rewrite);
   std::string out;
   append_path(out, m.journey, m.sources, {});
-  EXPECT_EQ(out,
-            "  prerouting  mangle   PREROUTING policy ACCEPT\n"
-            "  conntrack   destination 10.32.105.30:80 ⇒ 192.168.101.10:80   a known connection, or a rule not traced\n"
-            "  routing     forward to virbr1 (ttl 59 → 58)\n"
-            "  changed     mark 0x0 ⇒ 0x5\n"
-            "  forward     filter   FORWARD rule 5   ACCEPT\n"
-            "              ip other FORWARD rule 6   ACCEPT\n");
+  EXPECT_EQ(
+      out,
+      "  prerouting  mangle   PREROUTING policy ACCEPT\n"
+      "  conntrack   destination 10.32.105.30:80 ⇒ 192.168.101.10:80   a known connection, or a rule not traced\n"
+      "  routing     forward to virbr1 (ttl 59 → 58)\n"
+      "  changed     mark 0x0 ⇒ 0x5\n"
+      "  forward     filter   FORWARD rule 5   ACCEPT\n"
+      "              ip other FORWARD rule 6   ACCEPT\n");
 }
 
 TEST(Path, StepsWithoutAnyHookAreCalledChains) {

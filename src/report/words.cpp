@@ -87,12 +87,41 @@ void append_hex(std::string& out, std::uint64_t number, int digits) {
 }
 
 std::string_view rule_text(const Step& step) {
-  return step.rule != nullptr && !step.rule->text.empty() ? std::string_view(step.rule->text) : step.rule_text;
+  return step.rule != nullptr && !step.rule->text.empty() ? std::string_view(step.rule->text)
+                                                          : step.rule_text;
+}
+
+std::string short_rule_text(const Step& step) {
+  constexpr std::size_t kColumns = 40;
+  std::string text;
+  const auto words = base::split_words(rule_text(step));
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == "counter" && i + 4 < words.size() && words[i + 1] == "packets") {
+      i += 4;
+      continue;
+    }
+    if (!text.empty()) text += ' ';
+    text += words[i];
+    if (text.size() > 4 * kColumns) break;
+  }
+  text = base::to_printable(text);
+  if (base::display_width(text) <= kColumns) return text;
+  while (base::display_width(text) >= kColumns) {
+    while ((static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.pop_back();
+    text.pop_back();
+  }
+  return text + "…";
+}
+
+std::string_view target_of(const Step& step) {
+  if (!step.target_chain.empty() || step.rule == nullptr) return step.target_chain.text();
+  return step.rule->target;
 }
 
 bool is_iptables(const Step& step) {
   if (step.number != 0) return true;  // only iptables' own trace counts rules
-  if (step.family != packet::Family::None && step.family != packet::Family::Ip && step.family != packet::Family::Ip6)
+  if (step.family != packet::Family::None && step.family != packet::Family::Ip &&
+      step.family != packet::Family::Ip6)
     return false;
   return packet::hook_of_chain(step.chain.text()) != packet::Hook::None || rule_text(step).starts_with("-A ");
 }

@@ -23,6 +23,11 @@ void append_hex(std::string& out, std::uint64_t number, int digits = 1);  // at 
 // The rule's own text: as its owner wrote it if a ruleset is known, else as the trace printed it; "" if neither.
 std::string_view rule_text(const journey::Step& step);
 
+// The same for where there is little room: counters left out, at most 40 columns; safe to show.
+std::string short_rule_text(const journey::Step& step);
+// Where a jump or goto leads; "" if not known.
+std::string_view target_of(const journey::Step& step);
+
 // Does the step speak of an iptables chain (then words are upper case: ACCEPT) or of an nft one (accept)?
 bool is_iptables(const journey::Step& step);
 // "ACCEPT", "MASQUERADE", "drop"; "" for steps that end nothing or whose verdict is not known. For the policies the

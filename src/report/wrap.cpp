@@ -34,7 +34,8 @@ std::size_t append_wrapped(std::string& out, std::string_view text, std::size_t 
     return column + visible_width(text);
   }
   const auto limit = static_cast<std::size_t>(width);
-  if (indent + 20 > limit) indent = limit > 24 ? 4 : 0;  // a narrow terminal: the text matters more than the column
+  if (indent + 20 > limit)
+    indent = limit > 24 ? 4 : 0;  // a narrow terminal: the text matters more than the column
   while (!text.empty()) {
     const std::size_t blanks = std::min(text.find_first_not_of(' '), text.size());
     const std::size_t end = std::min(text.find(' ', blanks), text.size());
@@ -58,7 +59,11 @@ std::size_t append_wrapped(std::string& out, std::string_view text, std::size_t 
 
 void Paint::outcome(std::string& out, journey::OutcomeKind kind, std::string_view text) const {
   const std::string_view mark = mark_of(kind);
-  paint(out, mark == "✗" ? "\x1b[1;31m" : mark == "✓" ? "\x1b[1;32m" : mark == "?" ? "\x1b[1;33m" : "\x1b[1;36m",
+  paint(out,
+        mark == "✗"   ? "\x1b[1;31m"
+        : mark == "✓" ? "\x1b[1;32m"
+        : mark == "?" ? "\x1b[1;33m"
+                      : "\x1b[1;36m",
         text);
 }
 

@@ -106,6 +106,7 @@ struct LogReader::Impl {
   base::Stamp last_time;
   base::Name last_host;
   std::optional<std::uint64_t> kmsg_sequence;
+  bool monitors_hold = false;        // nft or xtables may hold a line back
   base::Stamp export_time;       // of the journal export entry that is being read
 
   Impl(base::Names& n, Sink& s, std::optional<Dialect> o)
@@ -186,6 +187,11 @@ struct LogReader::Impl {
       line.place = place();
       use_wrapper(text.substr(0, at), line);
       if (line.time.wall_us == base::Stamp::kNone && export_time.known()) line.time = export_time;
+      if (monitors_hold) {  // another dialect's line ends what they hold
+        nft.finish();
+        xtables.finish();
+        monitors_hold = false;
+      }
       if (has(text.substr(0, at), "message repeated ")) return repeated(line);
       return kernel.line(line);
     }
@@ -234,9 +240,13 @@ struct LogReader::Impl {
     const std::string_view text = line.text;
     if (wants(Dialect::NftMonitor) && nft.claims(text)) {
       take_time(line, text.find("trace id "));
+      monitors_hold = true;
       return nft.line(line);
     }
-    if (wants(Dialect::XtablesMonitor) && xtables.claims(text)) return xtables.line(line);
+    if (wants(Dialect::XtablesMonitor) && xtables.claims(text)) {
+      monitors_hold = true;
+      return xtables.line(line);
+    }
     return classify(text);
   }
 

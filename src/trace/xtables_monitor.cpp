@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 #include "base/text.h"
 #include "trace/monitor_text.h"
@@ -187,6 +188,25 @@ struct XtablesMonitor::Impl {
   UnknownWords words;
   WrapWidths widths;
   HeldLine held;
+  // A PACKET line names no chain: its event waits for the TRACE line that follows and takes the chain from there.
+  struct Waiting {
+    Event event;
+    packet::Packet packet;
+  };
+  std::optional<Waiting> waiting;
+  Event last_step;  // the newest TRACE event; before 1.8.7 its PACKET line came behind it
+
+  void give_headers(const Event* step) {
+    if (!waiting) return;
+    const Event& named = step != nullptr ? *step : last_step;
+    if (named.has_trace_id && named.trace_id == waiting->event.trace_id) {
+      waiting->event.table = named.table;
+      waiting->event.chain = named.chain;
+    }
+    waiting->event.packet = &waiting->packet;
+    sink.event(waiting->event);
+    waiting.reset();
+  }
 
   // How the continuation is joined; "" if it is none.
   struct Joint {
@@ -275,7 +295,10 @@ struct XtablesMonitor::Impl {
       report(sink, whole, base::Severity::Warning, "damaged-line", line.payload,
              "the verdict is missing or cannot be read");
     }
+    give_headers(waiting && waiting->event.trace_id == event.trace_id ? &event : nullptr);
     sink.event(event);
+    last_step = event;
+    last_step.rule_text = {};
   }
 
   void deliver_packet(const HeldLine& whole, const XtLine& line, Event& event) {
@@ -292,7 +315,8 @@ struct XtablesMonitor::Impl {
       if (version == packet::IpVersion::V6) event.family = Family::Ip6;
     }
     report_problems(sink, whole, headers.problems, line.payload, words);
-    sink.event(event);
+    give_headers(nullptr);
+    waiting = Waiting{event, headers.packet};
   }
 
   LineKind take(const Line& source) {
@@ -331,7 +355,8 @@ struct XtablesMonitor::Impl {
 
 XtablesMonitor::XtablesMonitor(base::Names& names, Sink& sink)
     : impl_(std::make_unique<Impl>(
-          Impl{.names = names, .sink = sink, .memo = {}, .words = {}, .widths = {}, .held = {}})) {}
+          Impl{.names = names, .sink = sink, .memo = {}, .words = {}, .widths = {}, .held = {},
+                                  .waiting = {}, .last_step = {}})) {}
 XtablesMonitor::~XtablesMonitor() = default;
 
 bool XtablesMonitor::claims(std::string_view text) const {
@@ -348,6 +373,9 @@ bool XtablesMonitor::claims(std::string_view text) const {
 
 LineKind XtablesMonitor::line(const Line& line) { return impl_->take(line); }
 
-void XtablesMonitor::finish() { impl_->deliver(); }
+void XtablesMonitor::finish() {
+  impl_->deliver();
+  impl_->give_headers(nullptr);
+}
 
 }  // namespace fwtrace::trace
