@@ -107,6 +107,7 @@ class Run {
     summary_.lines = reader_.lines();
     summary_.bytes = reader_.bytes();
     summary_.line_kinds = reader_.line_kinds();
+    summary_.losses_counted = reader_.shows_losses();
     if (summary_.events == 0 && status == kDone) status = nothing_found();
     switch (settings_.form) {
       case Form::Text:
@@ -141,6 +142,9 @@ class Run {
 
     const bool shown = wants(journey) && !enough();
     summary_.add(journey, shown);
+    if (shown && !evidence.has_rules && journey.dialect == trace::Dialect::KernelLog &&
+        (journey.outcome.kind == OutcomeKind::Undecided || journey.outcome.kind == OutcomeKind::Incomplete))
+      ++summary_.would_need_rules;
     if (!shown) return;
     // The first ones wait a moment, so that a warning about the ruleset comes before what it is about.
     if (!book_.empty() && !released_) {

@@ -81,7 +81,7 @@ class Decider {
   }
 
   void queued() {
-    out().kind = OutcomeKind::Queued;
+    out().kind = last_.did == Did::Queue ? OutcomeKind::Queued : OutcomeKind::Stolen;
     out().because = entry_name(last_) + (last_.did == Did::Queue ? " gave it to a program in user space (NFQUEUE), and it did not come back"
                                                                  : " took it out of the normal way (stolen)");
   }
@@ -305,31 +305,33 @@ class Decider {
     const std::string how = accepted_by(last_);
     Hook at = hook();
     const Packet* form = j_.forms.empty() ? nullptr : &j_.forms[last_.form];
-    if (at == Hook::None && form != nullptr && !form->in.empty() && !form->out.empty()) at = Hook::Forward;
+    if (at == Hook::None && form != nullptr) {
+      // The devices tell half: with both it is on its way through, with only an output device on its way out.
+      const bool in = !form->in.empty(), out = !form->out.empty();
+      if (in && out) at = Hook::Forward;
+      else if (out) at = Hook::Postrouting;
+      else if (in && j_.family == packet::Family::Arp) at = Hook::Input;  // arp has no other hook on the way in
+    }
     if (last_.did == Did::PolicyUnknown) {
       out().kind = OutcomeKind::Undecided;
       out().because = "the policy of " + text(last_.chain) + " decided, and the trace does not say how";
       see_answer();
       return;
     }
-    const bool by_name = packet::hook_of_chain(last_.chain.text()) == Hook::None && at != Hook::None;
-    const auto assume_hook = [&] {
-      if (by_name) out().assumes.push_back("chain " + text(last_.chain) + " is attached at " + std::string(packet::to_text(at)) +
-                                           " (by its name and the devices: the trace does not say)");
-    };
+    // With an input device only, prerouting and input look alike; the chain's name decided. Elsewhere both of the
+    // possible hooks mean the same outcome.
+    if (at == Hook::Input && packet::hook_of_chain(last_.chain.text()) == Hook::None && j_.family != packet::Family::Arp)
+      out().assumes.push_back("chain " + text(last_.chain) + " is attached at input (by its name: the trace does not say)");
     switch (at) {
       case Hook::Input:
-        assume_hook();
         return passed(OutcomeKind::Delivered, how + "; no later chain dropped it");
       case Hook::Postrouting:
       case Hook::Egress:
         if (to_lo()) break;
-        assume_hook();
         return passed(way_out(), how + "; no later chain dropped it");
       case Hook::Forward:
       case Hook::Output:
         if (to_lo()) break;
-        assume_hook();
         return passed(at == Hook::Forward ? OutcomeKind::Forwarded : way_out(), how + "; no later chain dropped it");
       default: break;
     }

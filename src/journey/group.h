@@ -3,7 +3,7 @@
 // A legacy line carries no id, and nft's trace id is reused at once by other packets. So a packet is known by its
 // own headers, as far as nothing on its way changes them, and by progress: it never meets the same place twice.
 //
-//   identity   host, IP version, IP id, length, protocol, and TCP seq, ack and flags, or UDP length, or ICMP type,
+//   identity   host, IP version, IP id, DF, length, protocol, and TCP seq, ack and flags, or UDP length, or ICMP type,
 //              code and sequence. Neither NAT nor routing touches these. Addresses and ports are compared too, but
 //              one end may have changed between two tables (NAT); both ends only for an equal trace id.
 //   progress   (hook, table priority) only grows; within a chain the rule number only grows; a chain is entered

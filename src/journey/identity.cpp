@@ -55,6 +55,7 @@ std::uint64_t identity_key(const trace::Event& event) {
   if (p->source.empty() || p->destination.empty()) return 0;
   hash = mix(hash, static_cast<std::uint64_t>(p->source.version) << 32 | number(p->id));
   hash = mix(hash, number(p->length) << 24 | (number(p->protocol) & 0xFF) << 16 | (number(p->fragment_offset) & 0xFFFF));
+  hash = mix(hash, (p->df ? 1U : 0U) | (p->mf ? 2U : 0U));  // a clone made by TEE has DF set
   if (!p->extensions.empty()) hash = mix(hash, number(p->extensions.back().id) ^ number(p->extensions.back().fragment_offset) << 33);
   if (const Tcp* tcp = packet::find_tcp(*p)) {
     hash = mix(hash, number(tcp->seq) << 32 ^ number(tcp->ack_seq));
@@ -73,6 +74,7 @@ bool same_packet(const Packet& a, const Packet& b, bool may_rewrite, bool may_re
   if (!agree(a.protocol, b.protocol) || !agree(a.id, b.id) || !agree(a.length, b.length) ||
       !agree(a.fragment_offset, b.fragment_offset) || !agree_on_transport(a, b))
     return false;
+  if (!a.damaged && !b.damaged && (a.df != b.df || a.mf != b.mf)) return false;
   const Icmp* i = packet::find_icmp(a);
   const Icmp* j = packet::find_icmp(b);
   const bool same_icmp_id = i == nullptr || j == nullptr || agree(i->id, j->id);

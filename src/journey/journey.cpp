@@ -37,6 +37,7 @@ std::string_view to_text(OutcomeKind kind) {
     case OutcomeKind::Forwarded: return "forwarded";
     case OutcomeKind::Sent: return "sent";
     case OutcomeKind::Queued: return "queued";
+    case OutcomeKind::Stolen: return "stolen";
     case OutcomeKind::Lost: return "lost";
     case OutcomeKind::Undecided: return "undecided";
     case OutcomeKind::Incomplete: return "incomplete";

@@ -75,6 +75,7 @@ enum class OutcomeKind : std::uint8_t {
   Delivered,    // to this machine
   Forwarded, Sent,
   Queued,       // given to user space
+  Stolen,       // taken out of the normal way: nft fwd, synproxy …
   Lost,         // no rule dropped it, yet the next hook never came
   Undecided,    // the record is whole, but it does not say the verdict
   Incomplete,   // the record is not whole: starts late, stops early, events lost

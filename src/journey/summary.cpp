@@ -25,6 +25,7 @@ bool has_decider(const Journey& journey) {
     case OutcomeKind::Delivered:
     case OutcomeKind::Forwarded:
     case OutcomeKind::Sent:
+    case OutcomeKind::Stolen:
     case OutcomeKind::Queued: return journey.outcome.step && *journey.outcome.step < journey.steps.size();
     case OutcomeKind::Lost:
     case OutcomeKind::Undecided:

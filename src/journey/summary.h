@@ -13,11 +13,12 @@
 
 namespace fwtrace::journey {
 
-inline constexpr std::size_t kOutcomeKinds = 9;
+inline constexpr std::size_t kOutcomeKinds = 10;
 
 struct Summary {
   // Journeys. `journeys` counts all; `shown` those that passed the user's filter.
   std::uint64_t journeys = 0, shown = 0;
+  std::uint64_t would_need_rules = 0;                    // shown, left open, and a ruleset would tell
   std::uint64_t starts_late = 0, ends_early = 0, overlap_loss = 0, damaged = 0;
   std::array<std::uint64_t, kOutcomeKinds> outcomes{};   // of the shown ones, by OutcomeKind
 
@@ -38,6 +39,7 @@ struct Summary {
   std::uint64_t bytes = 0, lines = 0;
   std::array<std::uint64_t, trace::kLineKinds> line_kinds{};
   std::uint64_t lost_lines = 0;                          // exactly counted
+  bool losses_counted = false;                           // the source shows every loss: kmsg sequence numbers
   std::uint64_t losses_uncounted = 0;                    // notes that some were lost, without a number
   std::vector<trace::Loss> first_losses;                 // at most 8
   base::Diagnostics diagnostics;

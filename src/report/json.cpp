@@ -204,6 +204,7 @@ void write_losses(JsonWriter& json, const Summary& summary, const base::Sources&
   json.key("lost");
   json.begin_object();
   json.field("events", summary.lost_lines);
+  json.field("counted", summary.losses_counted);
   json.field("uncounted", summary.losses_uncounted);
   json.key("first");
   json.begin_array();

@@ -26,7 +26,10 @@ std::string rejoin(const std::vector<std::string>& parts) {
 }
 
 std::string print_losses(const Summary& summary) {
-  if (summary.losses_uncounted == 0) return count_of(summary.lost_lines, "event lost", "events lost");
+  if (summary.losses_uncounted == 0) {
+    if (summary.losses_counted || summary.lost_lines > 0) return count_of(summary.lost_lines, "event lost", "events lost");
+    return "no loss reported";  // such a log does not show losses
+  }
   const std::string unknown = "the source does not say how many";
   if (summary.lost_lines == 0) return "some events lost, " + unknown;
   return "more than " + count_of(summary.lost_lines, "event lost", "events lost") + ", " + unknown;
@@ -190,8 +193,7 @@ class SummaryText {
   }
 
   void hint() {
-    if (style_.rules_given || summary_.outcomes[static_cast<std::size_t>(OutcomeKind::Undecided)] == 0)
-      return;
+    if (style_.rules_given || summary_.would_need_rules == 0) return;
     line(0, "hint: pass --rules FILE (iptables-save output of that machine) to see rule texts and verdicts");
   }
 

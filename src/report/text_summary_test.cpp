@@ -19,6 +19,7 @@ std::string print(const Summary& summary, const base::Sources& sources = {}, Tex
 
 TEST(TextSummary, ManyPacketsNameTheBusiestRules) {
   Summary summary;
+  summary.losses_counted = true;
   JourneyMaker m;
   make_rejected(m);
   for (int i = 0; i < 1200; ++i) summary.add(m.journey, true);
@@ -41,6 +42,7 @@ TEST(TextSummary, ManyPacketsNameTheBusiestRules) {
 
 TEST(TextSummary, LossesAreNeverHidden) {
   Summary summary;
+  summary.losses_counted = true;
   JourneyMaker m;
   make_rejected(m);
   m.journey.overlaps_loss = true;
@@ -61,6 +63,7 @@ TEST(TextSummary, LossesAreNeverHidden) {
 
 TEST(TextSummary, WithoutAPacketItSaysWhatWasThere) {
   Summary summary;
+  summary.losses_counted = true;
   EXPECT_EQ(print(summary), "no packet: the input is empty\n");
   summary.lines = 120;
   summary.line_kinds[static_cast<std::size_t>(LineKind::Log)] = 3;
@@ -71,6 +74,7 @@ TEST(TextSummary, WithoutAPacketItSaysWhatWasThere) {
 
 TEST(TextSummary, AFilterThatHidesEverythingSaysSo) {
   Summary summary;
+  summary.losses_counted = true;
   JourneyMaker m;
   make_rejected(m);
   summary.add(m.journey, false);
@@ -79,6 +83,7 @@ TEST(TextSummary, AFilterThatHidesEverythingSaysSo) {
 
 TEST(TextSummary, WhatWasNotUnderstoodIsCountedAndShownOnce) {
   Summary summary;
+  summary.losses_counted = true;
   JourneyMaker m;
   make_rejected(m);
   summary.add(m.journey, true);

@@ -17,7 +17,9 @@ std::string print(const JourneyMaker& maker, TextStyle style, bool with_summary 
   TextReport report(out, maker.sources, style);
   report.journey(maker.journey);
   journey::Summary summary;
+  summary.losses_counted = true;
   summary.add(maker.journey, true);
+  summary.would_need_rules = maker.journey.outcome.likely ? 1 : 0;
   report.finish(summary);
   std::string text = out.text();
   if (!with_summary) text.resize(text.rfind("1 packet"));

@@ -22,7 +22,8 @@ std::string_view mark_of(OutcomeKind kind) {
     case OutcomeKind::Delivered:
     case OutcomeKind::Forwarded:
     case OutcomeKind::Sent: return "✓";
-    case OutcomeKind::Queued: return "→";
+    case OutcomeKind::Queued:
+    case OutcomeKind::Stolen: return "→";
     case OutcomeKind::Lost:
     case OutcomeKind::Undecided:
     case OutcomeKind::Incomplete: return "?";
@@ -38,6 +39,7 @@ std::string_view verdict_word(OutcomeKind kind) {
     case OutcomeKind::Forwarded: return "FORWARDED";
     case OutcomeKind::Sent: return "SENT";
     case OutcomeKind::Queued: return "QUEUED";
+    case OutcomeKind::Stolen: return "STOLEN";
     case OutcomeKind::Lost: return "LOST";
     case OutcomeKind::Undecided: return "UNDECIDED";
     case OutcomeKind::Incomplete: return "INCOMPLETE";
@@ -203,6 +205,7 @@ void append_devices(std::string& out, const Journey& journey) {
     case OutcomeKind::Dropped:
     case OutcomeKind::Rejected:
     case OutcomeKind::Queued:
+    case OutcomeKind::Stolen:
     case OutcomeKind::Lost:
     case OutcomeKind::Undecided:
     case OutcomeKind::Incomplete: break;

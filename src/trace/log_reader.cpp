@@ -106,6 +106,7 @@ struct LogReader::Impl {
   base::Stamp last_time;
   base::Name last_host;
   std::optional<std::uint64_t> kmsg_sequence;
+  std::uint64_t inputs = 0, numbered = 0;  // of them, with kmsg sequence numbers
   bool monitors_hold = false;        // nft or xtables may hold a line back
   base::Stamp export_time;       // of the journal export entry that is being read
 
@@ -130,6 +131,7 @@ struct LogReader::Impl {
   void see_sequence(std::uint64_t sequence, const base::Stamp& time) {
     if (kmsg_sequence && sequence > *kmsg_sequence + 1)
       report_loss(sequence - *kmsg_sequence - 1, "kmsg sequence gap", time, {});
+    if (!kmsg_sequence) ++numbered;
     kmsg_sequence = sequence;
   }
 
@@ -331,6 +333,7 @@ LogReader::~LogReader() = default;
 
 void LogReader::begin(std::uint32_t source) {
   impl_->source = source;
+  ++impl_->inputs;
   impl_->line_number = 0;
   impl_->kmsg_sequence.reset();
   impl_->export_time = {};
@@ -375,6 +378,7 @@ void LogReader::finish() {
 
 std::uint64_t LogReader::lines() const { return impl_->lines; }
 std::uint64_t LogReader::bytes() const { return impl_->bytes; }
+bool LogReader::shows_losses() const { return impl_->numbered > 0 && impl_->numbered == impl_->inputs; }
 const std::array<std::uint64_t, kLineKinds>& LogReader::line_kinds() const { return impl_->kinds; }
 
 }  // namespace fwtrace::trace

@@ -32,6 +32,8 @@ class LogReader {
 
   std::uint64_t lines() const;
   std::uint64_t bytes() const;
+  // Did every input so far number its records (raw kmsg), so that each loss is known?
+  bool shows_losses() const;
   const std::array<std::uint64_t, kLineKinds>& line_kinds() const;
 
  private:
