@@ -86,7 +86,7 @@ fuzz: build/fuzz/build.ninja
 	done
 
 bench: all
-	@if [ -x bench/run ]; then bench/run; else echo "there is no bench/run yet"; fi
+	@bench/run
 
 PREFIX ?= /usr/local
 install: all

@@ -1,9 +1,9 @@
 // The log reader, all dialects and wrappers: every line is counted under one kind, and it does not matter in what
 // pieces the bytes come.
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <unordered_map>
 
@@ -32,8 +32,8 @@ class Heard final : public trace::Sink {
       report::append_kernel_packet(printed, *event.packet);
       said += printed;
       if (event.form != 0) {
-        // Equal form numbers promise equal packets.
-        const auto [known, added] = forms_.try_emplace(event.form, *event.packet);
+        // Equal form numbers promise equal packets; each dialect counts for itself.
+        const auto [known, added] = forms_[static_cast<std::size_t>(event.dialect)].try_emplace(event.form, *event.packet);
         CHECK(added || known->second == *event.packet);
       }
     }
@@ -53,7 +53,7 @@ class Heard final : public trace::Sink {
   std::string kinds;
 
  private:
-  std::unordered_map<std::uint64_t, packet::Packet> forms_;
+  std::array<std::unordered_map<std::uint64_t, packet::Packet>, 3> forms_;
 };
 
 enum class Pieces { Whole, Chosen };

@@ -72,12 +72,26 @@ class Decider {
     if (last_.did == Did::PolicyDrop) {
       out().because = "no rule of " + fell_out_of(j_, last_) + " decided, so the policy of " + text(last_.chain) + " (DROP) did";
     } else {
-      out().because = (last_.did == Did::Reject ? "it matched " + entry_name(last_) + ", which rejects"
-                                                : "it matched " + entry_name(last_) + ", which drops");
+      out().because = passed_over() + entry_name(last_) + (last_.did == Did::Reject ? ", which rejects" : ", which drops");
       if (last_.rule != nullptr && last_.rule->conditional && !*last_.rule->conditional)
         out().because += " everything that reaches it";
     }
     j_.ends_early = j_.overlaps_loss = false;
+  }
+
+  // Rules that did not match are never logged: what is missing before the deciding rule did not match.
+  std::string passed_over() const {
+    if (last_.number < 2 || j_.dialect != Dialect::KernelLog || j_.overlaps_loss || j_.damaged) return "it matched ";
+    std::size_t matched = 0;
+    for (const Step& step : j_.steps) {
+      matched += step.chain == last_.chain && step.table == last_.table && step.hook == last_.hook &&
+                         step.kind == EventKind::Rule && step.number < last_.number
+                     ? 1U
+                     : 0U;
+    }
+    const std::string before = last_.number == 2 ? "rule 1" : "rules 1 to " + std::to_string(last_.number - 1);
+    if (matched == 0) return before + " did not match, it matched ";
+    return "no rule before that decided, it matched ";
   }
 
   void queued() {
@@ -228,14 +242,15 @@ class Decider {
     else if (!last_.rule->target.empty()) why = "target \"" + last_.rule->target + "\" is not known: ";
     const std::string name = last_.kind == EventKind::Policy ? "the policy of " + text(last_.chain)
                              : last_.kind == EventKind::Return ? "the unconditional rule " + std::to_string(last_.number) + " of " + text(last_.chain) + " (or a lost line)"
-                                                               : "rule " + std::to_string(last_.number);
+                             : last_.depth > 0 ? entry_name(last_)
+                                               : "rule " + std::to_string(last_.number);
     if (next) {
       if (open && last_.kind == EventKind::Policy) {
         out().because = why + next_name(*next) + " would come next if " + name + " is ACCEPT, but " + ends();
       } else {
         out().likely = OutcomeKind::Dropped;
         out().because = why + name + " most likely dropped it, because nothing follows it";
-        if (open) out().because += " (unless the log is just cut: " + ends() + ")";
+        if (open) out().because += j_.overlaps_loss ? " (unless that was lost: " + ends() + ")" : " (unless the log is just cut: it ends here)";
         else out().because += ", and a packet that passes goes on to " + next_name(*next);
       }
     } else if (hook() == Hook::Forward || hook() == Hook::Output || hook() == Hook::Input || hook() == Hook::None || in_filter) {
@@ -361,7 +376,7 @@ class Decider {
 bool is_answer(const Journey& asked, const Journey& later) {
   const Packet* q = asked.last_form();
   const Packet* a = later.first_form();
-  if (q == nullptr || a == nullptr || !(asked.host == later.host) || q->source.empty() || a->source.empty()) return false;
+  if (q == nullptr || a == nullptr || !asked.host.is(later.host) || q->source.empty() || a->source.empty()) return false;
   // The answer comes from where the packet was going; behind a masquerade its destination may be ours.
   if (!(a->source == q->destination) || a->protocol != q->protocol) return false;
   if (const Icmp* request = packet::find_icmp(*q)) {

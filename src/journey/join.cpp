@@ -48,7 +48,7 @@ std::string quoted(base::Name table, base::Name chain) {
   return "chain \"" + std::string(chain.text()) + "\" of table \"" + std::string(table.text()) + "\"";
 }
 
-bool same_walk(const Step& a, const Step& b) { return a.table == b.table && a.hook == b.hook; }
+bool same_walk(const Step& a, const Step& b) { return a.hook == b.hook && a.table.is(b.table); }
 
 // "reject" as a statement of an nft rule, not a part of a comment or a chain's name.
 bool has_reject_statement(std::string_view text) {
@@ -176,7 +176,7 @@ void Joiner::infer(Journey& journey, std::size_t i) {
     case EventKind::Rule:
       if (next == nullptr) return;
       if (onwards) step.did = Did::Accept;
-      else if (next->chain == step.chain) step.did = Did::Continue;
+      else if (next->chain.is(step.chain)) step.did = Did::Continue;
       else if (next->depth > step.depth) step.did = Did::Jump;
       else step.did = Did::Return;
       return;

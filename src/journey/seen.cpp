@@ -21,14 +21,14 @@ std::uint8_t hook_bit(Hook hook) { return static_cast<std::uint8_t>(1U << static
 
 const Seen::Host* Seen::find(base::Name name) const {
   for (const Host& host : hosts_) {
-    if (host.name == name) return &host;
+    if (host.name.is(name)) return &host;
   }
   return nullptr;
 }
 
 Seen::Host& Seen::at(base::Name name) {
   for (std::size_t i = 0; i < hosts_.size(); ++i) {
-    if (hosts_[i].name == name) {
+    if (hosts_[i].name.is(name)) {
       // A log speaks of few hosts; the one that spoke last is found first.
       if (i > 0) std::swap(hosts_[i], hosts_[0]);
       return hosts_[0];

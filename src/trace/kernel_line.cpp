@@ -60,6 +60,22 @@ bool KernelLine::read_head(std::string_view text, Head& head) {
   return true;
 }
 
+const KernelLine::KnownHead* KernelLine::find_head(std::string_view text) {
+  const char* space = static_cast<const char*>(std::memchr(text.data(), ' ', text.size()));
+  const std::string_view word = space == nullptr ? text : text.substr(0, static_cast<std::size_t>(space - text.data()));
+  std::size_t hash = word.size();
+  for (std::size_t i = 0; i < word.size(); i += 3) hash = hash * 31 + static_cast<unsigned char>(word[word.size() - 1 - i]);
+  KnownHead& known = heads_[hash % heads_.size()];
+  if (known.text == word && !word.empty()) return &known;
+  Head head;
+  if (!read_head(word, head)) return nullptr;
+  known.text = word;
+  known.head = head;
+  known.table = names_.intern(head.table);
+  known.chain = names_.intern(head.chain);
+  return &known;
+}
+
 std::size_t KernelLine::find(std::string_view text, std::size_t from) {
   while (from < text.size()) {
     const void* hit = ::memmem(text.data() + from, text.size() - from, kTrace.data(), kTrace.size());
@@ -88,10 +104,10 @@ void KernelLine::complain(const Line& line, std::size_t at, base::Severity sever
   sink_.diagnostic(std::move(d));
 }
 
-void KernelLine::emit(const Line& line, const Head& head, const packet::Packet& packet, std::uint64_t form) {
+void KernelLine::emit(const Line& line, const KnownHead& known, const packet::Packet& packet, std::uint64_t form) {
   Event event;
   event.dialect = Dialect::KernelLog;
-  event.kind = head.kind;
+  event.kind = known.head.kind;
   switch (packet.version()) {
     case packet::IpVersion::V4: event.family = packet::Family::Ip; break;
     case packet::IpVersion::V6: event.family = packet::Family::Ip6; break;
@@ -103,9 +119,9 @@ void KernelLine::emit(const Line& line, const Head& head, const packet::Packet& 
   event.place.column = static_cast<std::uint32_t>(line.body + 1);
   event.time = line.time;
   event.host = line.host;
-  event.table = names_.intern(head.table);
-  event.chain = names_.intern(head.chain);
-  event.number = head.number;
+  event.table = known.table;
+  event.chain = known.chain;
+  event.number = known.head.number;
   event.packet = &packet;
   event.form = form;
   sink_.event(event);
@@ -113,23 +129,23 @@ void KernelLine::emit(const Line& line, const Head& head, const packet::Packet& 
 
 std::size_t KernelLine::record(const Line& line, bool may_hold, bool& held, bool& read) {
   held = false;
-  Head head;
   const std::string_view behind = line.text.substr(line.body + kTrace.size());
-  if (!read_head(behind, head)) {
+  const KnownHead* head = find_head(behind);
+  if (head == nullptr) {
     read = false;
     complain(line, line.body, base::Severity::Warning, "damaged-line",
              "the line is cut or damaged before its table:chain:rule:number is whole");
     return find(line.text, line.body + kTrace.size());
   }
   read = true;
-  const std::size_t packet_at = line.body + kTrace.size() + head.end;
+  const std::size_t packet_at = line.body + kTrace.size() + head->head.end;
   const std::string_view rest = line.text.substr(packet_at);
 
   for (std::size_t i = 0; i < known_.size(); ++i) {
     const Known& known = known_[(newest_ + i) % known_.size()];
     if (known.text.size() == rest.size() && std::memcmp(known.text.data(), rest.data(), rest.size()) == 0 &&
         known.form != 0) {
-      emit(line, head, known.packet, known.form);
+      emit(line, *head, known.packet, known.form);
       return kNone;
     }
   }
@@ -184,7 +200,7 @@ std::size_t KernelLine::record(const Line& line, bool may_hold, bool& held, bool
     fresh.text = rest;
     fresh.form = form;
   }
-  emit(line, head, fresh.packet, form);
+  emit(line, *head, fresh.packet, form);
   return at_line_end ? kNone : packet_at + next;
 }
 

@@ -46,14 +46,22 @@ class KernelLine {
   };
 
   static bool read_head(std::string_view text, Head& head);
+  // As read_head, with the names interned; remembers the last few heads.
+  struct KnownHead {
+    std::string text;
+    Head head;
+    base::Name table, chain;
+  };
+  const KnownHead* find_head(std::string_view text);
   // Reads one record at line.body; returns where the next begins, or npos. Sets `held` if it was held back.
   std::size_t record(const Line& line, bool may_hold, bool& held, bool& read);
-  void emit(const Line& line, const Head& head, const packet::Packet& packet, std::uint64_t form);
+  void emit(const Line& line, const KnownHead& head, const packet::Packet& packet, std::uint64_t form);
   void complain(const Line& line, std::size_t at, base::Severity severity, std::string_view code, std::string message);
 
   base::Names& names_;
   Sink& sink_;
   std::array<Known, 8> known_;
+  std::array<KnownHead, 64> heads_;
   std::size_t newest_ = 0;
   std::uint64_t forms_ = 0;
 
