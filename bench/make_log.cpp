@@ -92,7 +92,8 @@ class Cutter {
       at = end;
       const std::size_t equals = word.find('=');
       const std::string_view name = word.substr(0, equals == std::string_view::npos ? 0 : equals);
-      std::string_view value = equals == std::string_view::npos ? std::string_view() : word.substr(equals + 1);
+      std::string_view value =
+          equals == std::string_view::npos ? std::string_view() : word.substr(equals + 1);
       const std::size_t size = value.find_first_of(" ]");
       const std::string_view tail = size == std::string_view::npos ? std::string_view() : value.substr(size);
       value = value.substr(0, size);
@@ -119,12 +120,14 @@ class Cutter {
     if (value.empty() || value == "0") return -1;
     if (name == "ID") return find(Slot::Id, value, {});
     if (name == "SEQ" || name == "ACK") return value.size() > 5 ? find(Slot::Sequence, value, {}) : -1;
-    if ((name == "SPT" || name == "DPT") && std::atoi(std::string(value).c_str()) >= 32768) return find(Slot::Port, value, {});
+    if ((name == "SPT" || name == "DPT") && std::atoi(std::string(value).c_str()) >= 32768)
+      return find(Slot::Port, value, {});
     return -1;
   }
 
   int find(Slot slot, std::string_view value, std::string prefix) {
-    const auto [entry, added] = known_.try_emplace({slot, std::string(value)}, static_cast<int>(packet_.slots.size()));
+    const auto [entry, added] =
+        known_.try_emplace({slot, std::string(value)}, static_cast<int>(packet_.slots.size()));
     if (added) {
       packet_.slots.push_back(slot);
       packet_.prefixes.push_back(std::move(prefix));
@@ -229,7 +232,8 @@ class Writer {
   void write_two(const Host& host) {
     Moving one = choose(host), two = choose(host);
     while (one.line < one.packet->lines.size() || two.line < two.packet->lines.size()) {
-      const bool first = two.line >= two.packet->lines.size() || (one.line < one.packet->lines.size() && random_.below(2) == 0);
+      const bool first = two.line >= two.packet->lines.size() ||
+                         (one.line < one.packet->lines.size() && random_.below(2) == 0);
       write_line(host, first ? one : two);
     }
   }

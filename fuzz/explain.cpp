@@ -64,8 +64,8 @@ void check_json(std::string_view text) {
     const std::size_t end = text.find('\n', at);
     CHECK(end != std::string_view::npos);
     CHECK(!summary);
-    const Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(at), text.begin() + static_cast<std::ptrdiff_t>(end),
-                                  nullptr, false);
+    const Json line = Json::parse(text.begin() + static_cast<std::ptrdiff_t>(at),
+                                  text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
     CHECK(!line.is_discarded());
     if (line.contains("journey")) {
       ++journeys;
@@ -87,7 +87,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text = fuzz::to_text(data, size);
   const std::size_t marker = text.find(kMarker);
   const Memory log(text.substr(0, marker));
-  const Memory rules(marker == std::string_view::npos ? std::string_view() : text.substr(marker + kMarker.size()));
+  const Memory rules(marker == std::string_view::npos ? std::string_view()
+                                                      : text.substr(marker + kMarker.size()));
   const Memory* const given = marker == std::string_view::npos ? nullptr : &rules;
 
   check_json(explain(log, given, {"--json"}));

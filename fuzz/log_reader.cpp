@@ -21,10 +21,12 @@ class Heard final : public trace::Sink {
   void event(const trace::Event& event) override {
     std::string said = std::to_string(event.place.line) + " ";
     said.append(to_text(event.dialect)).append(" ").append(to_text(event.kind)).append(" ");
-    for (const base::Name name : {event.host, event.table, event.chain, event.target_chain}) said.append(name.text()).append("|");
-    for (const std::uint64_t number : {std::uint64_t{event.number}, event.handle, std::uint64_t{event.trace_id},
-                                       static_cast<std::uint64_t>(event.family), static_cast<std::uint64_t>(event.verdict),
-                                       static_cast<std::uint64_t>(event.has_trace_id)})
+    for (const base::Name name : {event.host, event.table, event.chain, event.target_chain})
+      said.append(name.text()).append("|");
+    for (const std::uint64_t number :
+         {std::uint64_t{event.number}, event.handle, std::uint64_t{event.trace_id},
+          static_cast<std::uint64_t>(event.family), static_cast<std::uint64_t>(event.verdict),
+          static_cast<std::uint64_t>(event.has_trace_id)})
       said.append(std::to_string(number)).append(" ");
     said.append(event.rule_text);
     if (event.packet != nullptr) {
@@ -33,7 +35,8 @@ class Heard final : public trace::Sink {
       said += printed;
       if (event.form != 0) {
         // Equal form numbers promise equal packets; each dialect counts for itself.
-        const auto [known, added] = forms_[static_cast<std::size_t>(event.dialect)].try_emplace(event.form, *event.packet);
+        const auto [known, added] =
+            forms_[static_cast<std::size_t>(event.dialect)].try_emplace(event.form, *event.packet);
         CHECK(added || known->second == *event.packet);
       }
     }
@@ -87,7 +90,8 @@ void read(std::string_view text, Pieces pieces, std::optional<trace::Dialect> on
 
 void expect_same(const char* what, const std::string& whole, const std::string& pieces) {
   if (whole == pieces) return;
-  std::fprintf(stderr, "%s differ\n-- whole --\n%s\n-- in pieces --\n%s\n", what, whole.c_str(), pieces.c_str());
+  std::fprintf(stderr, "%s differ\n-- whole --\n%s\n-- in pieces --\n%s\n", what, whole.c_str(),
+               pieces.c_str());
   CHECK(whole == pieces);
 }
 

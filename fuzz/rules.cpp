@@ -11,7 +11,8 @@
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace fwtrace;
   const std::string_view text = fuzz::to_text(data, size);
-  constexpr auto kNames = std::to_array<std::string_view>({"rules", "rules.v6", "stdin", "ip6tables-save.txt"});
+  constexpr auto kNames =
+      std::to_array<std::string_view>({"rules", "rules.v6", "stdin", "ip6tables-save.txt"});
   const std::string_view name = kNames[fuzz::Choices(text).below(kNames.size())];
 
   base::Sources sources;

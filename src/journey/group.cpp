@@ -50,7 +50,8 @@ void Grouper::event(const Event& event) {
   // Most often it is the packet of the event before, with the same headers.
   if (last_ != nullptr && event.form != 0 && event.form == last_->last_form && last_->key != 0 &&
       last_->journey.host.is(event.host) && last_->journey.dialect == event.dialect &&
-      last_->position.can_follow(event, hook, came_in_by_lo(event)) && last_->journey.steps.size() < limits_.max_steps) {
+      is_in_time(*last_, event) && last_->position.can_follow(event, hook, came_in_by_lo(event)) &&
+      last_->journey.steps.size() < limits_.max_steps) {
     append(*last_, event, hook);
     return;
   }
@@ -81,17 +82,19 @@ Hook Grouper::cached_hook(const Event& event) {
   return known.hook;
 }
 
+bool Grouper::is_in_time(const Open& open, const Event& event) const {
+  const auto gap = base::elapsed_us(open.last_time, event.time);
+  // Seconds-only clocks may step back by one between two lines.
+  return !gap || (*gap <= limits_.gap_us && *gap >= -2'000'000);
+}
+
 // The journey this event belongs to, or null.
 Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
   const bool in_lo = came_in_by_lo(event);
   const auto fits = [&](Open& open, bool same_trace_id) {
     if (open.journey.dialect != event.dialect || !open.journey.host.is(event.host)) return false;
     if (events_ - open.last_event > limits_.window || open.journey.steps.size() >= limits_.max_steps) return false;
-    if (const auto gap = base::elapsed_us(open.last_time, event.time)) {
-      // Seconds-only clocks may step back by one between two lines.
-      if (*gap > limits_.gap_us || *gap < -2'000'000) return false;
-    }
-    if (!open.position.can_follow(event, hook, in_lo)) return false;
+    if (!is_in_time(open, event) || !open.position.can_follow(event, hook, in_lo)) return false;
     if (event.packet == nullptr || open.journey.forms.empty()) return true;
     const bool boundary = open.position.leaves_table(event, hook);
     return same_packet(open.journey.forms.back(), *event.packet, boundary, boundary && same_trace_id);

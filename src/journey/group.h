@@ -57,6 +57,7 @@ class Grouper : public trace::Sink {
   struct Walked;
   Open* find(const trace::Event& event, packet::Hook hook, std::uint64_t key);
   Open& start(const trace::Event& event, packet::Hook hook, std::uint64_t key);
+  bool is_in_time(const Open& open, const trace::Event& event) const;
   void append(Open& open, const trace::Event& event, packet::Hook hook);
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
   packet::Hook cached_hook(const trace::Event& event);

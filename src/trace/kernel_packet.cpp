@@ -413,9 +413,8 @@ class Scanner {
   bool is_complete() const {
     if (packet_.network_cut.cut || packet_.transport_cut.cut) return true;
     if (in_arp_) return true;
-    const bool later_fragment =
-        packet_.fragment_offset.value_or(0) > 0 ||
-        (!packet_.extensions.empty() && packet_.extensions.back().fragment_offset.value_or(0) > 0);
+    bool later_fragment = packet_.fragment_offset.value_or(0) > 0;
+    for (const Extension& e : packet_.extensions) later_fragment |= e.fragment_offset.value_or(0) > 0;
     if (!packet_.protocol) {
       return later_fragment || (!packet_.extensions.empty() && !in_extension_ &&
                                 (packet_.extensions.back().kind == Extension::Kind::Esp ||
