@@ -78,8 +78,9 @@ fuzz: build/fuzz/build.ninja
 	@for name in $(FUZZ); do \
 	  mkdir -p build/fuzz/corpus/$$name build/fuzz/crash/$$name; \
 	  seeds=; if [ -d fuzz/corpus/$$name ]; then seeds=fuzz/corpus/$$name; fi; \
+	  dict=; if [ -f fuzz/$$name.dict ]; then dict=-dict=fuzz/$$name.dict; fi; \
 	  echo "fuzz: $$name for $(FUZZ_TIME) s"; \
-	  build/fuzz/fuzz/fuzz_$$name -max_total_time=$(FUZZ_TIME) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 \
+	  build/fuzz/fuzz/fuzz_$$name -max_total_time=$(FUZZ_TIME) -timeout=20 -rss_limit_mb=2048 -print_final_stats=1 $$dict \
 	    -artifact_prefix=build/fuzz/crash/$$name/ build/fuzz/corpus/$$name $$seeds >build/fuzz/$$name.log 2>&1 \
 	    || { tail -n 60 build/fuzz/$$name.log; exit 1; }; \
 	  grep -E 'stat::(number_of_executed_units|peak_rss_mb)' build/fuzz/$$name.log || :; \

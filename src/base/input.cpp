@@ -105,7 +105,9 @@ Result<Input> Input::open(const std::string& path, int standard_input) {
       const int error = errno;
       std::vector<std::string> hints;
       if (error == EACCES) hints = {"logs often belong to root or to the group adm: try with sudo"};
-      if (error == ENOENT) hints = {"the file name is taken as typed; \"-\" reads standard input"};
+      if (error == ENOENT && path.find_first_of("*?[") != std::string::npos)
+        return fail(ErrorKind::Input, "no file matches \"" + path + "\"");
+      if (error == ENOENT) hints = {"is the name right? \"-\" reads standard input"};
       return fail(ErrorKind::Input, "cannot open \"" + path + "\": " + std::strerror(error), hints);
     }
   }

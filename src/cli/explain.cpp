@@ -80,6 +80,8 @@ class Run {
         status = std::max(status, report_error(world_, input.error()));
         continue;
       }
+      last_name_ = input->name();
+      ++inputs_;
       reader_.begin(sources_.add(input->name()));
       while (true) {
         auto chunk = input->read();
@@ -109,9 +111,14 @@ class Run {
     summary_.line_kinds = reader_.line_kinds();
     summary_.losses_counted = reader_.shows_losses();
     if (summary_.events == 0 && status == kDone) status = nothing_found();
+    if (summary_.clock_backwards > 3 * summary_.clock_forwards && summary_.clock_backwards > 2) {
+      warn(world_, "the log runs backwards in time, so the packets above are not put together right");
+      hint(world_, "journalctl -r or a list with the newest on top? turn it round: tac FILE | fwtrace explain -");
+    }
     switch (settings_.form) {
       case Form::Text:
         if (summary_.events > 0) text_.finish(summary_);
+        if (summary_.shown == 0 && !hosts_.empty()) say_hosts();
         break;
       case Form::Json: report::write_json(world_.out, summary_, sources_); break;
       case Form::Kernel: break;
@@ -137,6 +144,7 @@ class Run {
     evidence.seen = &seen_;
     evidence.has_rules = joiner_.has_rules_for(journey);
     evidence.misfit = joiner_.misfit();
+    evidence.doubtful_backend = is_doubtful(journey);
     evidence.later = [this](const auto& visit) { grouper_.for_each_pending(visit); };
     journey::decide(journey, evidence);
 
@@ -157,8 +165,12 @@ class Run {
     show(journey);
   }
 
-  bool wants(const Journey& journey) const {
-    if (!settings_.host.empty() && journey.host.text() != settings_.host) return false;
+  bool wants(const Journey& journey) {
+    if (!settings_.host.empty() && journey.host.text() != settings_.host) {
+      const std::string host(journey.host.text());
+      if (hosts_.size() < 8 && std::find(hosts_.begin(), hosts_.end(), host) == hosts_.end()) hosts_.push_back(host);
+      return false;
+    }
     if (!settings_.filter.empty() && !packet::matches(settings_.filter, journey.forms)) return false;
     if (!settings_.dropped) return true;
     const OutcomeKind kind = journey.outcome.likely.value_or(journey.outcome.kind);
@@ -193,6 +205,12 @@ class Run {
     early_warnings_.clear();
   }
 
+  void say_hosts() {
+    std::string list;
+    for (const std::string& host : hosts_) list += (list.empty() ? "" : ", ") + (host.empty() ? std::string("(no host)") : host);
+    hint(world_, "the hosts of this log: " + list);
+  }
+
   // Rules of the other backend than the trace's tell nothing about it.
   void check_backend(const Journey& journey) {
     if (backend_told_) return;
@@ -215,6 +233,11 @@ class Run {
     early_warnings_.push_back(std::move(d));
   }
 
+  bool is_doubtful(const Journey& journey) const {
+    const ruleset::Ruleset* rules = book_.find(journey.family);
+    return rules != nullptr && journey.dialect == trace::Dialect::KernelLog && rules->backend == ruleset::Backend::NftCompat;
+  }
+
   void look_at_start(std::string_view chunk) {
     if (looked_) return;
     looked_ = true;
@@ -228,12 +251,17 @@ class Run {
              chunk.find("-P INPUT ") != std::string_view::npos;
   }
 
+  std::string empty_input() const {
+    if (inputs_ != 1) return "the input is empty";
+    return last_name_ == "stdin" ? "standard input is empty" : "\"" + last_name_ + "\" is empty";
+  }
+
   int nothing_found() {
     const auto& kinds = summary_.line_kinds;
     const auto count = [&](trace::LineKind kind) { return kinds[static_cast<std::size_t>(kind)]; };
     std::vector<std::string> hints;
     if (summary_.bytes == 0) {
-      hints.push_back("the input is empty");
+
     } else if (utf16_) {
       hints.push_back("it is UTF-16 text: convert it first with iconv -f UTF-16 -t UTF-8");
     } else if (binary_) {
@@ -244,17 +272,18 @@ class Run {
       hints.push_back("--from " + std::string(to_text(*settings_.from)) + " reads only that kind of line; leave it out");
     } else if (count(trace::LineKind::Log) > 0) {
       hints.push_back(base::with_commas(count(trace::LineKind::Log)) +
-                      " lines of LOG rules are there, but those tell one rule each; TRACE tells the whole way: "
+                      (count(trace::LineKind::Log) == 1 ? " line of a LOG rule is there" : " lines of LOG rules are there") +
+                      ", but that tells of one rule only; TRACE tells the whole way: "
                       "iptables-legacy -t raw -I PREROUTING -p tcp --dport 80 -j TRACE");
     } else {
       hints.push_back("a trace line looks like: TRACE: filter:FORWARD:rule:7 IN=eth0 … or: trace id 1a2b3c4d ip filter …");
     }
+    const std::string where = inputs_ == 1 ? "\"" + last_name_ + "\": " : "";
     for (const auto& kind : summary_.diagnostics.kinds()) {
       if (!kind.first.empty()) report_diagnostic(world_, kind.first.front(), sources_);
     }
     report_error(world_, {base::ErrorKind::Input,
-                          "no trace line in " + base::with_commas(summary_.lines) + (summary_.lines == 1 ? " line" : " lines") +
-                              " of input",
+                          (summary_.bytes == 0 ? std::string() : where) + (summary_.bytes == 0 ? empty_input() : "no trace line in " + base::with_commas(summary_.lines) + (summary_.lines == 1 ? " line" : " lines")),
                           hints});
     return kInput;
   }
@@ -300,6 +329,9 @@ class Run {
   bool released_ = false, backend_told_ = false;
   bool looked_ = false, utf16_ = false, binary_ = false, rules_ = false;
   bool progress_shown_ = false;
+  std::string last_name_;
+  std::size_t inputs_ = 0;
+  std::vector<std::string> hosts_;  // that were there, when --host hides them
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now(), shown_at_ = started_;
 };
 
@@ -363,8 +395,12 @@ int explain(const std::vector<std::string>& args, World& world) {
   if (options->words.empty())
     return report_error(world, {base::ErrorKind::Usage, "which log?",
                                 {"name one or more files, or - for standard input: journalctl -k | fwtrace explain -"}});
+  const std::vector<std::string> rules = options->all("--rules");
+  if (std::count(options->words.begin(), options->words.end(), "-") + std::count(rules.begin(), rules.end(), "-") > 1)
+    return report_error(world, {base::ErrorKind::Usage, "standard input can be read once: \"-\" is both a log and --rules",
+                                {"put one of them into a file"}});
   base::Sources sources;
-  const auto book = read_rule_files(options->all("--rules"), world, sources);
+  const auto book = read_rule_files(rules, world, sources);
   if (!book) return report_error(world, book.error());
   Run run(world, *settings, *book, sources);
   return run.finish(run.read(base::in_rotation_order(options->words)));

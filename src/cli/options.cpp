@@ -14,6 +14,15 @@ std::string long_name(std::string_view names) {
   return std::string(names);
 }
 
+std::string value_of(const CommandRow& command, std::string_view name) {
+  for (const OptionRow& row : command.options) {
+    for (const std::string_view one : base::split(row.names, ',')) {
+      if (one == name) return std::string(row.value);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 bool Options::has(std::string_view name) const { return values_.find(name) != values_.end(); }
@@ -66,6 +75,9 @@ base::Result<Options> parse_options(const CommandRow& command, const std::vector
         return base::fail(base::ErrorKind::Usage, "unknown option \"" + arg + "\"",
                           {"\"fwtrace " + std::string(command.name) + " --help\" lists the options"});
     }
+    if (const auto at = what.find(": 1 required"); at != std::string::npos)
+      return base::fail(base::ErrorKind::Usage, "\"" + what.substr(0, at) + "\" needs a value: " + value_of(command, what.substr(0, at)),
+                        {"\"fwtrace " + std::string(command.name) + " --help\" lists the options"});
     return base::fail(base::ErrorKind::Usage, what,
                       {"\"fwtrace " + std::string(command.name) + " --help\" lists the options"});
   }

@@ -38,7 +38,14 @@ base::Result<ruleset::Rulebook> read_rule_files(const std::vector<std::string>& 
     if (path == "live")
       return base::fail(base::ErrorKind::Usage, "--rules live is not built yet",
                         {"save them first: iptables-save > rules.save; then --rules rules.save"});
-    TRY(const std::string text, base::read_whole(path, world.in, kMaxRules));
+    auto whole = base::read_whole(path, world.in, kMaxRules);
+    if (!whole) {
+      base::Error error = std::move(whole.error());
+      if (error.message.find("directory") != std::string::npos && error.message.find("No such") == std::string::npos)
+        error.hints = {"name the file with the rules, made by: iptables-save > rules.save"};
+      return std::unexpected(std::move(error));
+    }
+    const std::string& text = *whole;
     const std::uint32_t source = sources.add(path == "-" ? "stdin" : path);
     const ruleset::RulesFound found = ruleset::read_rules(text, source, path, book, diagnostics);
     legacy_warning |= found.legacy_tables_warning;

@@ -1,5 +1,9 @@
 #include "cli/run.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "base/text.h"
 #include "cli/explain.h"
 #include "cli/messages.h"
@@ -13,6 +17,22 @@ struct Command {
   int (*run)(const std::vector<std::string>&, World&);
 };
 const Command kCommands[] = {{kExplain, &explain}};
+
+// How many letters to add, drop, change or swap to make one word of the other.
+std::size_t distance(std::string_view a, std::string_view b) {
+  std::vector<std::vector<std::size_t>> d(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+  for (std::size_t i = 0; i <= a.size(); ++i) {
+    for (std::size_t j = 0; j <= b.size(); ++j) {
+      if (i == 0 || j == 0) {
+        d[i][j] = i + j;
+        continue;
+      }
+      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+    }
+  }
+  return d[a.size()][b.size()];
+}
 
 std::string overview() {
   std::string out =
@@ -53,10 +73,19 @@ int run(const std::vector<std::string>& args, World& world) {
   for (const Command& command : kCommands) {
     if (command.row.name == name) return command.run(rest, world);
   }
+  const std::string list = "\"fwtrace --help\" lists the commands";
+  for (const std::string_view later : {"trace", "predict", "check", "rules", "snapshot", "doctor"}) {
+    if (name == later)
+      return report_error(world, {base::ErrorKind::Usage, "\"" + name + "\" is not in this version yet", {list}});
+  }
   std::vector<std::string> hints;
-  if (first.starts_with("-")) hints.push_back("this version reads logs; it does not trace live yet: fwtrace explain FILE " + first + " …");
-  else hints.push_back("to read a log: fwtrace explain " + first);
-  hints.push_back("\"fwtrace --help\" lists the commands");
+  if (first.starts_with("-"))
+    hints.push_back("this version reads logs; it does not trace live yet: fwtrace explain FILE " + first + " …");
+  for (const Command& command : kCommands) {
+    if (distance(name, command.row.name) <= 2) hints.push_back("did you mean \"" + std::string(command.row.name) + "\"?");
+  }
+  if (hints.empty() && ::access(first.c_str(), R_OK) == 0) hints.push_back("to read a log: fwtrace explain " + first);
+  hints.push_back(list);
   return report_error(world, {base::ErrorKind::Usage, "unknown command \"" + name + "\"", hints});
 }
 

@@ -58,6 +58,7 @@ class Decider {
     CHECK(e_.seen != nullptr);
     j_.outcome = Outcome{};
     j_.outcome.step = last_index_;
+    if (e_.doubtful_backend) out().assumes.push_back("the iptables-nft rules given are the ones that were traced");
     if (is_drop(last_.did)) return dropped();
     if (last_.did == Did::Queue || last_.did == Did::Stolen) return queued();
     if (j_.dialect == Dialect::KernelLog) legacy();
@@ -76,7 +77,12 @@ class Decider {
       if (last_.rule != nullptr && last_.rule->conditional && !*last_.rule->conditional)
         out().because += " everything that reaches it";
     }
-    j_.ends_early = j_.overlaps_loss = false;
+    seen_to_its_end();
+  }
+  // The input's end, or a loss behind its last step, did not hurt it.
+  void seen_to_its_end() {
+    j_.ends_early = false;
+    j_.overlaps_loss = j_.loss_inside;
   }
 
   // Rules that did not match are never logged: what is missing before the deciding rule did not match.
@@ -117,18 +123,31 @@ class Decider {
   void passed(OutcomeKind kind, std::string because) {
     out().kind = kind;
     out().because = std::move(because);
-    if (is_final(last_.did)) j_.ends_early = j_.overlaps_loss = false;
-    if (last_.table.text() == "filter") return;
-    for (std::uint32_t i = last_index_; i-- > 0;) {
-      const Step& step = j_.steps[i];
-      if (!is_accept(step.did) || step.table.text() != "filter") continue;
+    if (is_final(last_.did)) seen_to_its_end();
+    for (std::uint32_t i = last_index_ + 1; i-- > 0;) {
+      if (!lets_through(j_.steps[i])) continue;
+      if (i == last_index_) return;
       out().step = i;
-      out().because = accepted_by(step) + ", and nothing behind that stopped it";
+      out().because = accepted_by(j_.steps[i]) + ", and nothing behind that stopped it";
       return;
     }
   }
+  bool lets_through(const Step& step) const {
+    if (j_.dialect == Dialect::KernelLog || step.table.text() == "filter")
+      return step.table.text() == "filter" && (is_accept(step.did) || step.did == Did::Queue);  // queue: it came back
+    // nft: tables have any name. A rule that accepts, and not one of nat.
+    if (step.did != Did::Accept) return false;
+    for (const std::string_view word : {"nat", "NAT"}) {
+      if (step.table.text().find(word) != std::string_view::npos || step.chain.text().find(word) != std::string_view::npos) return false;
+    }
+    for (const std::string_view word : {"masquerade", "snat to", "dnat to", "redirect"}) {
+      if (step.rule_text.find(word) != std::string::npos) return false;
+    }
+    return true;
+  }
   static std::string accepted_by(const Step& step) {
     if (step.kind == EventKind::Policy && step.rule == nullptr) return "the policy of " + text(step.chain) + " let it pass";
+    if (step.did == Did::Queue) return entry_name(step) + " gave it to user space, and it came back";
     return entry_name(step) + " accepted it";
   }
   OutcomeKind way_out() const { return came_in() && !(j_.looped) ? OutcomeKind::Forwarded : OutcomeKind::Sent; }
@@ -144,7 +163,7 @@ class Decider {
     const bool base_end = last_.kind == EventKind::Policy || last_.depth == 0;
     if (!accepted && (last_.did == Did::Unknown || last_.did == Did::PolicyUnknown)) {
       // nat cannot drop: iptables refuses DROP there. The policies of raw, mangle and security hardly ever do.
-      if (nat && (base_end || hook() == Hook::Postrouting || next)) accepted = true;
+      if (nat && (hook() == Hook::Postrouting || (base_end && !(j_.ends_early && last_.kind == EventKind::Rule)))) accepted = true;
       else if (table != "filter" && last_.did == Did::PolicyUnknown) {
         accepted = true;
         out().assumes.push_back("the policy of " + std::string(table) + " " + text(last_.chain) + " is ACCEPT" +
@@ -171,7 +190,7 @@ class Decider {
     if (next) return lost(*next);
     const std::string how = accepted_by(last_);
     switch (hook()) {
-      case Hook::Input: return passed(OutcomeKind::Delivered, how + ", and INPUT has no later table");
+      case Hook::Input: return passed(OutcomeKind::Delivered, how + ", and nothing behind that stopped it");
       case Hook::Postrouting:
         if (to_lo()) break;
         return passed(way_out(), "it passed " + std::string(last_.table.text()) + " POSTROUTING, the last table on its way");
@@ -181,8 +200,16 @@ class Decider {
         return passed(hook() == Hook::Forward ? OutcomeKind::Forwarded : way_out(), how);
       default: break;
     }
-    out().kind = OutcomeKind::Undecided;
-    out().because = how + "; no table of the next hook is logged here, so what came after is not known";
+    // Nothing that this log shows stands behind it.
+    out().kind = j_.ends_early ? OutcomeKind::Incomplete : OutcomeKind::Undecided;
+    out().because = how + ", and nothing of INPUT or FORWARD follows: ";
+    if (j_.ends_early) {
+      out().because += "the log ends here; if it is whole, no rule dropped it: look at routing (ip route get, rp_filter, ip_forward)";
+    } else {
+      out().likely = OutcomeKind::Lost;
+      out().because += "it was lost in routing (no route, rp_filter, ip_forward off, address not local), or no table that "
+                       "is traced stands there";
+    }
     see_answer();
   }
 
@@ -191,6 +218,8 @@ class Decider {
     if (j_.ends_early || j_.overlaps_loss) {
       out().kind = OutcomeKind::Incomplete;
       out().because = entry_name(last_) + " let it pass, and " + where + " would come next, but " + ends();
+      if (!j_.overlaps_loss && hook() == Hook::Prerouting)
+        out().because += "; if the log is whole, no rule dropped it: look at routing (ip route get, rp_filter, ip_forward)";
       see_answer();
       return;
     }
@@ -244,7 +273,13 @@ class Decider {
                              : last_.kind == EventKind::Return ? "the unconditional rule " + std::to_string(last_.number) + " of " + text(last_.chain) + " (or a lost line)"
                              : last_.depth > 0 ? entry_name(last_)
                                                : "rule " + std::to_string(last_.number);
-    if (next) {
+    if (open && last_.kind == EventKind::Return) {
+      out().kind = OutcomeKind::Incomplete;
+      out().because = why + "the last line is return:" + std::to_string(last_.number) + " of " + text(last_.chain) +
+                      ", the chain's end or an unconditional rule, and " + ends();
+    } else if (open && last_.table.text() == "nat") {
+      out().because = why + "the last line is " + entry_name(last_) + ", which may go on to another chain, and " + ends();
+    } else if (next) {
       if (open && last_.kind == EventKind::Policy) {
         out().because = why + next_name(*next) + " would come next if " + name + " is ACCEPT, but " + ends();
       } else {
@@ -318,6 +353,25 @@ class Decider {
 
   void nft_accepted() {
     const std::string how = accepted_by(last_);
+    for (std::uint32_t i = last_index_ + 1; i-- > 0;) {
+      const Step& base = j_.steps[i];
+      if (base.depth != 0 && base.kind != EventKind::Headers) continue;
+      const Seen::Walk* next = e_.seen->follower({j_.family, base.table, base.chain});
+      if (next == nullptr) break;
+      const std::string where = "chain " + text(next->chain) + " of table " + text(next->table);
+      if (j_.ends_early || j_.overlaps_loss) {
+        out().kind = OutcomeKind::Incomplete;
+        out().because = how + ", and " + where + " would come next (other packets of this trace met it), but " + ends();
+      } else {
+        out().kind = OutcomeKind::Undecided;
+        if (hook() == Hook::Prerouting || hook() == Hook::Ingress) out().kind = OutcomeKind::Lost;
+        else out().likely = OutcomeKind::Lost;
+        out().because = how + ", yet " + where + ", which other packets of this trace met next, never came: lines are missing, "
+                        "or it was lost between the two (routing, rp_filter, TTL, multicast)";
+      }
+      see_answer();
+      return;
+    }
     Hook at = hook();
     const Packet* form = j_.forms.empty() ? nullptr : &j_.forms[last_.form];
     if (at == Hook::None && form != nullptr) {

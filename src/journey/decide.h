@@ -17,6 +17,7 @@ namespace fwtrace::journey {
 struct Evidence {
   const Seen* seen = nullptr;
   bool has_rules = false;        // is there a ruleset for this journey's family
+  bool doubtful_backend = false; // it is of the other backend than the trace
   bool misfit = false;           // it does not fit this journey: its verdicts are not to be trusted
   // Walks the journeys that began later, until the visitor says false; may be empty.
   std::function<void(const std::function<bool(const Journey&)>&)> later;

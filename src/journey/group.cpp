@@ -14,6 +14,7 @@ using trace::Dialect;
 using trace::Event;
 using trace::EventKind;
 
+constexpr std::size_t kSameKeySearch = 32;  // how many journeys with the same identity are asked, newest first
 constexpr std::size_t kWeakSearch = 64;  // how many of the newest journeys a damaged line is held against
 constexpr std::uint64_t kLossReach = 64; // events before a loss whose journeys it may have hurt
 
@@ -34,6 +35,7 @@ struct Grouper::Open {
   std::uint64_t last_event = 0;
   base::Stamp last_time;
   std::uint64_t last_form = 0;   // the reader's number of the newest form
+  bool loss_since = false;       // lines were lost since its last event
   bool near_end = false;         // a file ended right behind it
 };
 
@@ -110,16 +112,16 @@ Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
     if (const auto known = by_key_.find(key); known != by_key_.end()) {
       // Of several that fit, the one that came furthest: it is the closest predecessor.
       Open* best = nullptr;
-      for (Open* open = known->second; open != nullptr; open = open->older) {
+      std::size_t looked = 0;
+      for (Open* open = known->second; open != nullptr && looked < kSameKeySearch; open = open->older, ++looked) {
         if (fits(*open, false) && (best == nullptr || open->journey.steps.size() > best->journey.steps.size()))
           best = open;
       }
       if (best != nullptr) return best;
     }
     if (weak_open_ == 0) return nullptr;
-  } else if (event.has_trace_id) {
-    return nullptr;
   }
+  if (event.has_trace_id) return nullptr;  // without headers, only the id itself ties two lines
   // A damaged line, or a journey that began with one: hold it against the newest.
   std::size_t tried = 0;
   for (auto open = queue_.rbegin(); open != queue_.rend() && tried < kWeakSearch; ++open, ++tried) {
@@ -151,7 +153,7 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
     ++weak_open_;
   }
   set_start(open, event, hook);
-  if (open.journey.starts_late && loss_just_now_) open.journey.overlaps_loss = true;
+  if (open.journey.starts_late && loss_just_now_) open.journey.overlaps_loss = open.journey.loss_inside = true;
   loss_just_now_ = false;
   return open;
 }
@@ -189,6 +191,8 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
   const Hook before = open.position.hook();
   open.last_event = events_;
   open.near_end = false;
+  if (open.loss_since) j.loss_inside = true;
+  open.loss_since = false;
   if (event.time.known()) open.last_time = event.time;
 
   if (event.packet != nullptr && (j.forms.empty() || event.form == 0 || event.form != open.last_form)) {
@@ -202,6 +206,11 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
     if (event.packet != nullptr && event.packet->version() == packet::IpVersion::V6) j.family = packet::Family::Ip6;
   }
 
+  if (event.dialect != Dialect::KernelLog && open.position.leaves_table(event, hook)) {
+    const auto [table, chain] = open.position.walk();
+    seen_.follows({j.family, table, chain}, event);
+  }
+  watch_clock(event);
   Step& step = j.steps.emplace_back();
   step.depth = open.position.advance(event, hook);
   step.kind = event.kind;
@@ -233,6 +242,15 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
     j.starts_late_why.clear();
   }
   if (event.has_trace_id) by_trace_id_[trace_key(event)] = &open;
+}
+
+// Logs are written forwards. A paste of `journalctl -r` is not, and then nothing can be read off it.
+void Grouper::watch_clock(const Event& event) {
+  if (last_clock_.known()) {
+    if (const auto step = base::elapsed_us(last_clock_, event.time); step && *step != 0)
+      *step > 0 ? ++summary_.clock_forwards : ++summary_.clock_backwards;
+  }
+  last_clock_ = event.time;
 }
 
 void Grouper::give_finished(bool all) {
@@ -289,7 +307,7 @@ void Grouper::loss(const trace::Loss& loss) {
   summary_.add(loss);
   for (auto open = queue_.rbegin(); open != queue_.rend(); ++open) {
     if (events_ - (*open)->last_event > kLossReach) continue;
-    if ((*open)->journey.host == loss.host || loss.host.empty()) (*open)->journey.overlaps_loss = true;
+    if ((*open)->journey.host == loss.host || loss.host.empty()) (*open)->journey.overlaps_loss = (*open)->loss_since = true;
   }
   loss_just_now_ = true;
 }

@@ -59,6 +59,7 @@ class Grouper : public trace::Sink {
   Open& start(const trace::Event& event, packet::Hook hook, std::uint64_t key);
   bool is_in_time(const Open& open, const trace::Event& event) const;
   void append(Open& open, const trace::Event& event, packet::Hook hook);
+  void watch_clock(const trace::Event& event);
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
   packet::Hook cached_hook(const trace::Event& event);
   void give_finished(bool all);
@@ -77,6 +78,7 @@ class Grouper : public trace::Sink {
   std::uint64_t weak_open_ = 0;                              // journeys in the queue without an identity
   Open* last_ = nullptr;                                     // of the event before: mostly right again
   bool loss_just_now_ = false;
+  base::Stamp last_clock_;
 
   struct KnownHook {
     base::Name chain, table, host;

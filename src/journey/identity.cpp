@@ -24,7 +24,18 @@ bool agree(const Maybe<T>& a, const Maybe<T>& b) {
   return !a || !b || *a == *b;
 }
 
-bool agree(const packet::IpAddress& a, const packet::IpAddress& b) { return a.empty() || b.empty() || a == b; }
+// Masked addresses are equal if they were masked with the same word.
+bool agree(const packet::IpAddress& a, base::Name a_text, const packet::IpAddress& b, base::Name b_text) {
+  if ((a.empty() && a_text.empty()) || (b.empty() && b_text.empty())) return true;
+  return a == b && a_text == b_text;
+}
+bool agree_on_source(const Packet& a, const Packet& b) {
+  return agree(a.source, a.source_text, b.source, b.source_text) && agree(a.ports.source, b.ports.source);
+}
+bool agree_on_destination(const Packet& a, const Packet& b) {
+  return agree(a.destination, a.destination_text, b.destination, b.destination_text) &&
+         agree(a.ports.destination, b.ports.destination);
+}
 
 bool agree_on_transport(const Packet& a, const Packet& b) {
   if (const Tcp* t = packet::find_tcp(a)) {
@@ -44,7 +55,7 @@ bool agree_on_transport(const Packet& a, const Packet& b) {
 
 std::uint64_t identity_key(const trace::Event& event) {
   const Packet* p = event.packet;
-  if (p == nullptr || p->damaged) return 0;
+  if (p == nullptr || !p->whole()) return 0;
   std::uint64_t hash = mix(0x5851F42D4C957F2DULL, reinterpret_cast<std::uintptr_t>(event.host.address()));
   if (const auto* arp = std::get_if<packet::Arp>(&p->transport)) {
     hash = mix(hash, number(arp->operation));
@@ -52,7 +63,7 @@ std::uint64_t identity_key(const trace::Event& event) {
     for (const std::uint8_t byte : arp->target_ip.bytes) hash = mix(hash, byte);
     return hash | 1;
   }
-  if (p->source.empty() || p->destination.empty()) return 0;
+  if ((p->source.empty() && p->source_text.empty()) || (p->destination.empty() && p->destination_text.empty())) return 0;
   hash = mix(hash, static_cast<std::uint64_t>(p->source.version) << 32 | number(p->id));
   hash = mix(hash, number(p->length) << 24 | (number(p->protocol) & 0xFF) << 16 | (number(p->fragment_offset) & 0xFFFF));
   hash = mix(hash, (p->df ? 1U : 0U) | (p->mf ? 2U : 0U));  // a clone made by TEE has DF set
@@ -74,12 +85,12 @@ bool same_packet(const Packet& a, const Packet& b, bool may_rewrite, bool may_re
   if (!agree(a.protocol, b.protocol) || !agree(a.id, b.id) || !agree(a.length, b.length) ||
       !agree(a.fragment_offset, b.fragment_offset) || !agree_on_transport(a, b))
     return false;
-  if (!a.damaged && !b.damaged && (a.df != b.df || a.mf != b.mf)) return false;
+  if (a.whole() && b.whole() && (a.df != b.df || a.mf != b.mf)) return false;
   const Icmp* i = packet::find_icmp(a);
   const Icmp* j = packet::find_icmp(b);
   const bool same_icmp_id = i == nullptr || j == nullptr || agree(i->id, j->id);
-  const bool same_source = agree(a.source, b.source) && agree(a.ports.source, b.ports.source);
-  const bool same_destination = agree(a.destination, b.destination) && agree(a.ports.destination, b.ports.destination);
+  const bool same_source = agree_on_source(a, b);
+  const bool same_destination = agree_on_destination(a, b);
   if (same_source && same_destination) return same_icmp_id || may_rewrite;
   if (!may_rewrite) return false;
   return same_source || same_destination || may_rewrite_both;

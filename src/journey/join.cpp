@@ -50,6 +50,14 @@ std::string quoted(base::Name table, base::Name chain) {
 
 bool same_walk(const Step& a, const Step& b) { return a.hook == b.hook && a.table.is(b.table); }
 
+// Some logs lack policy and return lines.
+bool shows_ends(const Journey& journey) {
+  for (const Step& step : journey.steps) {
+    if (step.kind != EventKind::Rule) return !journey.overlaps_loss && !journey.damaged;
+  }
+  return false;
+}
+
 // "reject" as a statement of an nft rule, not a part of a comment or a chain's name.
 bool has_reject_statement(std::string_view text) {
   bool quote = false;
@@ -222,10 +230,27 @@ void Joiner::check_next(const Journey& journey, std::size_t i) {
              !(next.chain.text() == step.rule->target && next.table == step.table)) {
     does_not_fit(step, "jump", "\"" + step.rule->text + "\" goes to chain \"" + step.rule->target +
                                    "\", yet the next line is in " + quoted(next.table, next.chain));
+  } else if (step.did == Did::Continue && step.rule != nullptr && !same_walk(step, next) && shows_ends(journey)) {
+    does_not_fit(step, "goes on", "\"" + step.rule->text + "\" does not end the walk of table " + std::string(step.table.text()) +
+                                      ", yet the next line is in " + quoted(next.table, next.chain));
   } else if (step.did == Did::Accept && same_walk(step, next)) {
     does_not_fit(step, "goes on", "\"" + (step.rule != nullptr ? step.rule->text : std::string()) +
                                       "\" ends the walk of table " + std::string(step.table.text()) +
                                       ", yet the packet went on in " + quoted(next.table, next.chain));
+  }
+}
+
+// A LOG rule whose prefix is "TRACE: a:b:rule:1 " writes a line that only the ruleset can tell from a trace line.
+void Joiner::remove_imitations(Journey& journey) {
+  for (std::size_t i = 1; i < journey.steps.size(); ++i) {
+    const Step& step = journey.steps[i];
+    const Rule* before = journey.steps[i - 1].rule;
+    if (before == nullptr || before->effect != Effect::Continue || before->text.find("TRACE: ") == std::string::npos) continue;
+    const std::string head = "TRACE: " + std::string(step.table.text()) + ":" + std::string(step.chain.text()) + ":" +
+                             std::string(to_text(step.kind)) + ":" + std::to_string(step.number);
+    if (before->text.find(head) == std::string::npos) continue;
+    journey.steps.erase(journey.steps.begin() + static_cast<std::ptrdiff_t>(i));
+    --i;
   }
 }
 
@@ -292,7 +317,8 @@ void Joiner::join(Journey& journey) {
     }
   }
   if (journey.dialect == Dialect::KernelLog) {
-    for (std::size_t i = 0; i < journey.steps.size(); ++i) check_next(journey, i);
+    remove_imitations(journey);
+    for (std::size_t i = 0; i < journey.steps.size() && !journey.loss_inside; ++i) check_next(journey, i);
   }
   find_rewrites(journey);
 }

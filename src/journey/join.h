@@ -46,6 +46,7 @@ class Joiner {
   void find_nft_rule(Step& step, const Journey& journey);
   void infer(Journey& journey, std::size_t i);
   void check_next(const Journey& journey, std::size_t i);
+  void remove_imitations(Journey& journey);
   void find_rewrites(Journey& journey);
   void does_not_fit(const Step& step, std::string_view reason, std::string message);
 

@@ -102,6 +102,7 @@ struct Journey {
   std::string starts_late_why;       // "the first line is mangle PRE_public rule 3, inside a user chain"
   bool ends_early = false;           // the input ended, or was cut, while this was going on
   bool overlaps_loss = false;        // events were lost while this was going on
+  bool loss_inside = false;          // and events of it came after that loss: steps may be missing in the middle
   bool damaged = false;              // at least one of its lines was damaged
   bool looped = false;               // went out by lo and came in again: one packet, two passes
   std::uint64_t serial = 0;          // 1, 2, 3 … in order of the first event

@@ -84,7 +84,7 @@ bool Position::can_follow(const Event& event, Hook hook, bool in_lo) const {
 }
 
 bool Position::leaves_table(const Event& event, Hook hook) const {
-  if (event.dialect == trace::Dialect::NftMonitor) return event.kind == EventKind::Headers;
+  if (event.dialect == trace::Dialect::NftMonitor) return event.kind == EventKind::Headers || begins_walk(event);
   if (event.dialect == trace::Dialect::XtablesMonitor && event.kind == EventKind::Headers)
     return !table_.empty() && !is_late_headers(event);
   if (!event.table.is(table_)) return true;
@@ -107,6 +107,8 @@ bool Position::can_follow_in_table(const Event& event, Hook hook) const {
 }
 
 bool Position::can_enter(const Event& event, Hook hook, bool in_lo) const {
+  // What has an output device has been routed, and does not come back before routing but by lo.
+  if (!in_lo && (devices_ == Devices::Both || devices_ == Devices::Out) && devices_of(event) == Devices::In) return false;
   if (hook_ == Hook::None || hook == Hook::None) {
     // One of the two is only known to be in some user chain. Tables at one hook have one order; the hook itself
     // can have changed unseen, so only an order that no hook has is refused: back to raw.
@@ -127,6 +129,17 @@ bool Position::is_late_headers(const Event& event) const {
          event.table == table_ && !frames_.empty();
 }
 
+// nft before 1.0 printed no headers for a base chain in which no rule matched: its end or policy comes bare. Such a
+// line is in a chain that the packet neither is in nor jumped to.
+bool Position::begins_walk(const Event& event) const {
+  if (event.kind == EventKind::Headers || event.packet != nullptr || table_.empty()) return false;
+  if (!event.table.is(table_) || event.family != family_) return true;
+  for (const Frame& frame : frames_) {
+    if (frame.chain.is(event.chain)) return false;
+  }
+  return walk_done_ || (!frames_.empty() && !frames_.back().target.is(event.chain));
+}
+
 bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
   if (is_late_headers(event)) return true;
   if (event.kind != EventKind::Headers && event.packet == nullptr) {
@@ -135,8 +148,9 @@ bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
     if (table_.empty()) return true;
     if (event.dialect == trace::Dialect::XtablesMonitor && leaves_table(event, hook))
       return hook != Hook::None && can_enter(event, hook, in_lo);
-    if (event.table != table_) return false;
-    return frames_.empty() || frames_.front().kind != EventKind::Policy || event.kind == EventKind::Policy;
+    if (begins_walk(event))
+      return std::find(walked_.begin(), walked_.end(), std::pair(event.table, event.chain)) == walked_.end();
+    return !walk_done_;
   }
   if (table_.empty()) return true;
   const Devices devices = devices_of(event);
@@ -163,7 +177,8 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
   }
   if (event.dialect != trace::Dialect::KernelLog) {
     const bool carries = event.kind == EventKind::Headers || event.packet != nullptr;
-    if (carries || (event.dialect == trace::Dialect::XtablesMonitor && leaves_table(event, hook))) {
+    if (carries || leaves_table(event, hook)) {
+      walk_done_ = false;
       const Devices devices = devices_of(event);
       if (devices_ == Devices::Out && devices == Devices::In) walked_.clear();
       if (devices != Devices::Unknown) devices_ = devices;
@@ -172,9 +187,11 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
       headers_seen_ = carries;
       if (hook != Hook::None || event.kind == EventKind::Headers) hook_ = hook;
     }
+    walk_done_ |= event.verdict == Verdict::Accept || event.kind == EventKind::Policy;
     table_ = event.table;
     family_ = event.family;
   } else if (leaves_table(event, hook)) {
+    if (const Devices devices = devices_of(event); devices != Devices::Unknown) devices_ = devices;
     frames_.clear();
     table_ = event.table;
     hook_ = hook;
@@ -187,11 +204,12 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
     frames_.resize(i + 1);
     frames_[i].number = event.number;
     frames_[i].kind = event.kind;
+    frames_[i].target = event.target_chain;
     return static_cast<std::uint16_t>(i);
   }
   if (!frames_.empty() && frames_.back().kind == EventKind::Return && event.dialect == trace::Dialect::KernelLog)
     frames_.clear();  // returned into a caller that had not been seen
-  frames_.push_back({event.chain, event.number, event.kind});
+  frames_.push_back({event.chain, event.number, event.kind, event.target_chain});
   return static_cast<std::uint16_t>(frames_.size() - 1);
 }
 

@@ -22,6 +22,10 @@ class Position {
   std::uint16_t advance(const trace::Event& event, packet::Hook hook);
 
   packet::Hook hook() const { return hook_; }
+  // nft: table and base chain of the walk it is in; empty names if that is not known.
+  std::pair<base::Name, base::Name> walk() const {
+    return walked_.empty() ? std::pair<base::Name, base::Name>() : walked_.back();
+  }
   void clear() { *this = Position{}; }
 
  private:
@@ -29,11 +33,13 @@ class Position {
     base::Name chain;
     std::uint32_t number = 0;
     trace::EventKind kind = trace::EventKind::Rule;
+    base::Name target;  // nft: where its last rule jumped to
   };
   bool can_follow_in_table(const trace::Event& event, packet::Hook hook) const;
   bool can_enter(const trace::Event& event, packet::Hook hook, bool in_lo) const;
   bool can_follow_nft(const trace::Event& event, packet::Hook hook, bool in_lo) const;
   bool is_late_headers(const trace::Event& event) const;
+  bool begins_walk(const trace::Event& event) const;
   bool is_base(std::size_t frame) const;
 
   packet::Hook hook_ = packet::Hook::None;
@@ -41,6 +47,7 @@ class Position {
   base::Name table_;
   std::vector<Frame> frames_;          // the chains it is in, base chain first if that is known
   bool headers_seen_ = false;          // nft: of the base chain's walk it is in
+  bool walk_done_ = false;             // nft: accepted, or the policy spoke
   bool ended_ = false;                 // dropped: nothing can follow
   std::vector<std::pair<base::Name, base::Name>> walked_;  // nft: base chains (table, chain) met in this pass
   enum class Devices : std::uint8_t { Unknown, In, Both, Out } devices_ = Devices::Unknown;

@@ -68,6 +68,24 @@ bool Seen::ends_of_chains(base::Name host) const {
   return known != nullptr && known->ends;
 }
 
+void Seen::follows(const Walk& from, const trace::Event& later) {
+  static constexpr std::size_t kMaxEdges = 1024;
+  if (later.chain.empty() || from.chain.empty() || edges_.size() >= kMaxEdges) return;
+  for (const std::string_view name : {later.table.text(), later.chain.text()}) {
+    if (name.find("nat") != std::string_view::npos || name.find("NAT") != std::string_view::npos) return;
+  }
+  if (follower(from) == nullptr) edges_.push_back({from, {from.family, later.table, later.chain}});
+}
+
+const Seen::Walk* Seen::follower(const Walk& from) const {
+  for (const Edge& edge : edges_) {
+    const bool ip = (edge.from.family == Family::Ip || edge.from.family == Family::Ip6) &&
+                    (from.family == Family::Ip || from.family == Family::Ip6);
+    if ((!ip || edge.from.family == from.family) && edge.from.table.is(from.table) && edge.from.chain.is(from.chain)) return &edge.to;
+  }
+  return nullptr;
+}
+
 bool Seen::nft_chain_at(base::Name host, Hook hook) const {
   const Host* known = find(host);
   return known != nullptr && (known->nft_hooks & hook_bit(hook)) != 0;

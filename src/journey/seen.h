@@ -30,6 +30,15 @@ class Seen {
   bool table(base::Name host, packet::Family family, std::string_view table) const;
   // Did this log print "policy" and "return" lines at all? Some are filtered to rule lines.
   bool ends_of_chains(base::Name host) const;
+  // nft: a packet went on from a step's base chain to this event's, so the former is not the last one.
+  struct Walk {
+    packet::Family family = packet::Family::None;  // of the packet
+    base::Name table, chain;
+    bool operator==(const Walk&) const = default;
+  };
+  void follows(const Walk& from, const trace::Event& later);
+  // A chain that packets have been seen to go on to from this one, other than nat (which only new ones meet).
+  const Walk* follower(const Walk& from) const;
   // Has any base chain of nft been seen at that hook?
   bool nft_chain_at(base::Name host, packet::Hook hook) const;
 
@@ -54,6 +63,10 @@ class Seen {
   };
   const Host* find(base::Name name) const;
   Host& at(base::Name name);
+  struct Edge {
+    Walk from, to;
+  };
+  std::vector<Edge> edges_;  // one for each chain, at most kMaxEdges
   std::vector<Host> hosts_;
   std::array<std::uint8_t, 2> given_{};
 };

@@ -100,19 +100,21 @@ std::vector<Summary::Decider> Summary::sorted() const {
   all.reserve(deciders.size());
   for (const auto& [key, decider] : deciders) all.push_back(decider);
   std::sort(all.begin(), all.end(), [](const Decider& a, const Decider& b) {
-    return std::tie(b.count, a.where, a.kind, a.rule) < std::tie(a.count, b.where, b.kind, b.rule);
+    // What stopped packets first, then by count.
+    const bool a_passes = a.kind > OutcomeKind::Rejected, b_passes = b.kind > OutcomeKind::Rejected;
+    return std::tie(a_passes, b.count, a.where, a.kind, a.rule) < std::tie(b_passes, a.count, b.where, b.kind, b.rule);
   });
   return all;
 }
 
 void Summary::add(const Journey& journey, bool is_shown) {
   ++journeys;
+  if (!is_shown) return;
+  ++shown;
   starts_late += journey.starts_late ? 1U : 0U;
   ends_early += journey.ends_early ? 1U : 0U;
   overlap_loss += journey.overlaps_loss ? 1U : 0U;
   damaged += journey.damaged ? 1U : 0U;
-  if (!is_shown) return;
-  ++shown;
   ++outcomes.at(static_cast<std::size_t>(journey.outcome.kind));
   if (!has_decider(journey)) return;
   const Step& step = journey.steps[*journey.outcome.step];

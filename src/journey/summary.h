@@ -18,6 +18,7 @@ inline constexpr std::size_t kOutcomeKinds = 10;
 struct Summary {
   // Journeys. `journeys` counts all; `shown` those that passed the user's filter.
   std::uint64_t journeys = 0, shown = 0;
+  // Of the shown ones:
   std::uint64_t would_need_rules = 0;                    // shown, left open, and a ruleset would tell
   std::uint64_t starts_late = 0, ends_early = 0, overlap_loss = 0, damaged = 0;
   std::array<std::uint64_t, kOutcomeKinds> outcomes{};   // of the shown ones, by OutcomeKind
@@ -36,6 +37,7 @@ struct Summary {
 
   // Input.
   std::uint64_t events = 0;                              // events read
+  std::uint64_t clock_forwards = 0, clock_backwards = 0; // between neighbouring events with a time
   std::uint64_t bytes = 0, lines = 0;
   std::array<std::uint64_t, trace::kLineKinds> line_kinds{};
   std::uint64_t lost_lines = 0;                          // exactly counted

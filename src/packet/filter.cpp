@@ -129,7 +129,7 @@ bool has_icmp_type(const FilterCondition& c, const Packet& p) {
 
 // A mark of zero is not printed by anyone; where the line was cut short, its absence says nothing.
 bool has_mark(const FilterCondition& c, const Packet& p) {
-  if (!p.mark && (p.damaged || p.network_cut.cut || p.transport_cut.cut)) return false;
+  if (!p.mark && (!p.whole() || p.network_cut.cut || p.transport_cut.cut)) return false;
   return (p.mark.value_or(0) & c.high) == c.low;
 }
 

@@ -221,8 +221,13 @@ std::string print_endpoints(const Packet& packet) {
     from = print_ip(arp->sender_ip);
     to = print_ip(arp->target_ip);
   } else {
-    from = print_endpoint(packet.source, packet.ports.source);
-    to = print_endpoint(packet.destination, packet.ports.destination);
+    const auto masked = [](base::Name text, Maybe<std::uint16_t> port) {
+      return std::string(text.text()) + (port ? ":" + std::to_string(*port) : std::string());
+    };
+    from = packet.source_text.empty() ? print_endpoint(packet.source, packet.ports.source)
+                                      : masked(packet.source_text, packet.ports.source);
+    to = packet.destination_text.empty() ? print_endpoint(packet.destination, packet.ports.destination)
+                                         : masked(packet.destination_text, packet.ports.destination);
   }
   if (from.empty() && to.empty()) return {};
   return from + (from.empty() ? "→" : " →") + (to.empty() ? "" : " ") + to;

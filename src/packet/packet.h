@@ -143,6 +143,7 @@ struct Packet {
 
   // Network header.
   IpAddress source, destination;
+  base::Name source_text, destination_text;   // what stood there if it was no address: masked by a person ("x.x.x.x")
   Maybe<std::uint32_t> length;                // bytes, IP header included (v6: payload + 40); may pass 65535 (BIG TCP)
   Maybe<std::uint8_t> tos;                    // v4 TOS= (masked 0x1E by the log); nft: dscp << 2 | ecn
   Maybe<std::uint8_t> precedence;             // v4 PREC= (masked 0xE0)
@@ -167,6 +168,8 @@ struct Packet {
   Maybe<std::uint8_t> ct_direction;           // 0 original, 1 reply
 
   bool damaged = false;                       // the text was damaged: some fields may be missing though sent
+  bool shortened = false;                     // a person left something out ("..."), likewise
+  bool whole() const { return !damaged && !shortened; }
 
   bool operator==(const Packet&) const = default;
 

@@ -50,7 +50,7 @@ void append_number_change(std::string& out, std::string_view name, const packet:
 std::string header_change(const Packet& from, const Packet& to, bool tell_ttl) {
   std::string out;
   // The mark is printed only if it is not zero, so one that is not there is zero, unless it may have been eaten.
-  if (!from.damaged && !to.damaged)
+  if (from.whole() && to.whole())
     append_hex_change(out, "mark", packet::Maybe<std::uint32_t>(from.mark.value_or(0)),
                       packet::Maybe<std::uint32_t>(to.mark.value_or(0)), 1);
   append_hex_change(out, "tos", from.tos, to.tos, 2);

@@ -85,7 +85,9 @@ void write_extensions(JsonWriter& json, const std::vector<packet::Extension>& ex
 
 void write_network(JsonWriter& json, const Packet& packet) {
   write_ip(json, "src", packet.source);
+  if (!packet.source_text.empty()) json.field("src_masked", packet.source_text.text());
   write_ip(json, "dst", packet.destination);
+  if (!packet.destination_text.empty()) json.field("dst_masked", packet.destination_text.text());
   json.maybe("len", packet.length);
   json.maybe("tos", packet.tos);
   json.maybe("prec", packet.precedence);
@@ -196,6 +198,7 @@ void write_headers(JsonWriter& json, const Packet& packet, int depth) {
     json.end_object();
   }
   json.if_true("damaged", packet.damaged);
+  json.if_true("shortened", packet.shortened);
   json.end_object();
 }
 

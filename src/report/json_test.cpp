@@ -97,7 +97,8 @@ void fill(JourneyMaker& m, Packet& p) {
   p.link.ethertype = 0x800, p.link.vlan = 12;
   p.link.tunnel_from = *packet::parse_ip("192.0.2.1"), p.link.tunnel_to = *packet::parse_ip("192.0.2.2");
   p.tos = 0x10, p.precedence = 0x20, p.traffic_class = 0x30, p.flow_label = 0xABCDE, p.id = 41936;
-  p.ce = p.df = p.mf = p.damaged = true;
+  p.ce = p.df = p.mf = p.damaged = p.shortened = true;
+  p.source_text = m.name("x.x.x.x"), p.destination_text = m.name("<client>");
   p.fragment_offset = 100;
   p.ip_options = {packet::Options::State::Bytes, bytes({1, 2, 0xFF})};
   packet::Extension& extension = p.extensions.emplace_back();

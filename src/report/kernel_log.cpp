@@ -319,6 +319,12 @@ IpVersion version_of(const Packet& packet) {
   return v6 ? IpVersion::V6 : IpVersion::V4;
 }
 
+// A masked address is written as it was masked.
+void append_address(std::string& out, std::string_view name, const packet::IpAddress& address, base::Name text) {
+  if (text.empty()) return append_ip_field(out, name, address);
+  out.append(name).append(base::to_printable(text.text())).append(" ");
+}
+
 // nft says TOS and precedence in one number, the log in two.
 void append_tos(std::string& out, const Packet& packet) {
   const auto append = [&](std::string_view name, unsigned value) {
@@ -329,7 +335,7 @@ void append_tos(std::string& out, const Packet& packet) {
   if (packet.tos) append("TOS=0x", *packet.tos & kTosMask);
   if (packet.precedence) {
     append("PREC=0x", *packet.precedence & kPrecedenceMask);
-  } else if (packet.tos && !packet.damaged) {
+  } else if (packet.tos && packet.whole()) {
     append("PREC=0x", *packet.tos & kPrecedenceMask);
   }
 }
@@ -337,8 +343,8 @@ void append_tos(std::string& out, const Packet& packet) {
 // kernel: dump_ipv4_packet, dump_ipv6_packet. Inside an ICMP error (not outer) there is no UID and no MARK.
 void append_network(std::string& out, const Packet& packet, bool outer) {
   const IpVersion version = version_of(packet);
-  append_ip_field(out, "SRC=", packet.source);
-  append_ip_field(out, "DST=", packet.destination);
+  append_address(out, "SRC=", packet.source, packet.source_text);
+  append_address(out, "DST=", packet.destination, packet.destination_text);
   append_field(out, "LEN=", packet.length);
 
   bool later_fragment = packet.fragment_offset.value_or(0) != 0;
@@ -398,6 +404,7 @@ void append_kernel_line(std::string& out, const journey::Journey& journey, const
   out += ' ';
   if (step.form < journey.forms.size()) {
     append_kernel_packet(out, journey.forms[step.form]);
+    if (journey.forms[step.form].shortened) out += "... ";  // as the person did who shortened it
   } else {
     out += "IN= OUT= ";
   }

@@ -253,8 +253,9 @@ void append_verdict(std::string& out, const Journey& journey) {
     if (journey.overlaps_loss) remark("events lost");
     if (journey.ends_early) remark("stops early");
     if (journey.damaged) remark("damaged line");
-  } else if (journey.starts_late) {
-    remark("starts late");
+  } else {
+    if (journey.starts_late) remark("starts late");
+    if (journey.overlaps_loss) remark("events lost");
   }
   if (journey.outcome.likely && is_open(kind) && !journey.ends_early) {
     remark("most likely ");

@@ -35,7 +35,9 @@ struct Event {
   Dialect dialect = Dialect::KernelLog;
   EventKind kind = EventKind::Rule;
   packet::Family family = packet::Family::None;  // of the chain (nft), or of the packet (legacy)
+  packet::Hook hook = packet::Hook::None;  // live legacy events: where, in user chains too; else not said
   packet::Verdict verdict = packet::Verdict::None;
+  packet::Maybe<std::uint32_t> mark;  // live nft events: the packet's mark behind this step, 0 if it has none
   bool continues_at_end = false;      // nft "verdict continue" without a rule: the end of a chain
   base::Place place;
   base::Stamp time;

@@ -20,10 +20,18 @@ class KernelLine {
  public:
   KernelLine(base::Names& names, Sink& sink) : names_(names), sink_(sink) {}
 
-  // Where the next "TRACE: table:chain:rule:7 " (or a damaged beginning of one) stands; npos if nowhere.
-  static std::size_t find(std::string_view text, std::size_t from = 0);
+  // Where the next record stands: `begin` where "TRACE:" does (what stands before is the wrapper), `head` where
+  // "table:chain:rule:7 " does, or a damaged beginning of that. Both npos if there is none. At the start of a
+  // search a head without TRACE: is found, too, if a packet follows it (people cut the word off).
+  struct Found {
+    std::size_t begin = std::string_view::npos, head = std::string_view::npos;
+    explicit operator bool() const { return head != std::string_view::npos; }
+  };
+  static Found find(std::string_view text, std::size_t from = 0);
+  // Is this the beginning of a record that ends before its head does ("… TRACE:", "… TRACE: raw:PRERO")?
+  static bool is_cut_in_head(std::string_view text);
 
-  // Reads every record of a line; line.body is where the first one begins.
+  // Reads every record of a line; line.body is where the first one's head begins.
   LineKind line(const Line& line);
 
   // A record whose end is missing is held back until the next line shows whether that continues it.
@@ -55,6 +63,10 @@ class KernelLine {
   const KnownHead* find_head(std::string_view text);
   // Reads one record at line.body; returns where the next begins, or npos. Sets `held` if it was held back.
   std::size_t record(const Line& line, bool may_hold, bool& held, bool& read);
+  void forget_cut_fields(std::string_view text, bool at_line_end, packet::Packet& packet);
+  void tell(const Line& line, std::size_t packet_at, std::string_view rest, const PacketScan& scan,
+            const packet::Packet& packet);
+  void read_held(bool may_hold);
   void emit(const Line& line, const KnownHead& head, const packet::Packet& packet, std::uint64_t form);
   void complain(const Line& line, std::size_t at, base::Severity severity, std::string_view code, std::string message);
 
@@ -66,7 +78,7 @@ class KernelLine {
   std::uint64_t forms_ = 0;
 
   bool pending_ = false;
-  std::string held_text_;
+  std::string held_text_;  // the whole line; held_.body is where its last record's head begins
   Line held_;
 };
 

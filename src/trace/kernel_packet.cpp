@@ -128,6 +128,14 @@ bool is_ellipsis(std::string_view word) {
          word == "[snip]" || word == "....";
 }
 
+// Did a person hide this value: "x.x.x.x", "xx:xx", "****", "<client>", "[redacted]"?
+bool is_masked(std::string_view value) {
+  for (const std::string_view sign : {"xx", "XX", "x.", "X.", ".x", ".X", "**", "*.", ".*", "##", "<", "[", "redact", "REDACT"}) {
+    if (value.find(sign) != std::string_view::npos) return true;
+  }
+  return value == "x" || value == "X" || value == "*";
+}
+
 // Reads one packet; a second object reads the packet inside an ICMP error.
 class Scanner {
  public:
@@ -171,7 +179,15 @@ class Scanner {
     const std::size_t word_end = has_equals_ ? equals : at_;
     word_ = text_.substr(word_at_, word_end - word_at_);
     value_ = has_equals_ ? text_.substr(equals + 1, at_ - equals - 1) : std::string_view();
+    if (!value_.empty() && is_junk(value_.back())) cut_junk();
     return true;
+  }
+  // Quotes, brackets and tags that a paste left glued to the last field: `URGP=0"`, `URGP=0<br>`.
+  static bool is_junk(char c) { return std::string_view("\"'`,;)<>}|\\").find(c) != std::string_view::npos; }
+  void cut_junk() {
+    std::size_t end = 0;
+    while (end < value_.size() && !is_junk(value_[end])) ++end;
+    if (end > 0) value_ = value_.substr(0, end);
   }
   std::string_view peek() const {
     std::size_t i = at_;
@@ -190,7 +206,19 @@ class Scanner {
   bool keep(bool read) {
     if (read) return true;
     if (is_ellipsis(value_)) scan_.abbreviated = true;
+    else if (is_masked(value_)) scan_.masked = true;
     else damage(word_at_ + word_.size() + 1);
+    return true;
+  }
+  // An address: what a person put in its place is kept, since it tells one packet from another.
+  bool keep_address(packet::IpAddress& to, base::Name& text) {
+    if (read_ip(value_, to)) return true;
+    const bool dotted = value_.find(':') == std::string_view::npos;
+    bool letters = false;
+    for (const char c : value_) letters |= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (is_ellipsis(value_) || value_.empty() || value_.find('=') != std::string_view::npos || !(is_masked(value_) || (dotted && letters))) return keep(false);
+    scan_.masked = true;
+    text = names_.intern(value_);
     return true;
   }
 
@@ -208,7 +236,18 @@ class Scanner {
   }
   packet::Arp& arp() {
     if (auto* known = std::get_if<packet::Arp>(&packet_.transport)) return *known;
+    forget_transport();
     return packet_.transport.emplace<packet::Arp>();
+  }
+  Spi& new_spi() {
+    forget_transport();
+    return packet_.transport.emplace<Spi>();
+  }
+  // Before another transport takes the place of the one they point to.
+  void forget_transport() {
+    tcp_ = nullptr;
+    icmp_ = nullptr;
+    udp_ = nullptr;
   }
 
   bool field() {
@@ -221,10 +260,14 @@ class Scanner {
       case key("OUT"): packet_.out = names_.intern(value_); return true;
       case key("PHYSIN"): packet_.physin = names_.intern(value_); return true;
       case key("PHYSOUT"): packet_.physout = names_.intern(value_); return true;
-      case key("MAC"): return keep(read_mac_header(value_, packet_.link));
+      case key("MAC"): {
+        const bool read = read_mac_header(value_, packet_.link);
+        if (!read) packet_.link.header = {};
+        return keep(read);
+      }
       case key("TUNNEL"): return tunnel();
-      case key("SRC"): return keep(read_ip(value_, packet_.source));
-      case key("DST"): return keep(read_ip(value_, packet_.destination));
+      case key("SRC"): return keep_address(packet_.source, packet_.source_text);
+      case key("DST"): return keep_address(packet_.destination, packet_.destination_text);
       case key("LEN"):
         if (udp_ != nullptr) return keep(read_decimal(value_, udp_->length));
         return keep(read_decimal(value_, packet_.length));
@@ -288,10 +331,11 @@ class Scanner {
       case key("UDPLITE"): packet_.protocol = p::kUdplite; break;
       case key("ICMP"): packet_.protocol = p::kIcmp; icmp(); return true;
       case key("ICMPv6"): packet_.protocol = p::kIcmpv6; icmp(); return true;
-      case key("AH"): packet_.protocol = p::kAh; packet_.transport.emplace<Spi>(); return true;
-      case key("ESP"): packet_.protocol = p::kEsp; packet_.transport.emplace<Spi>(); return true;
+      case key("AH"): packet_.protocol = p::kAh; new_spi(); return true;
+      case key("ESP"): packet_.protocol = p::kEsp; new_spi(); return true;
       default: return keep(read_decimal(value_, packet_.protocol));
     }
+    forget_transport();
     udp_ = &packet_.transport.emplace<Udp>();
     return true;
   }
@@ -299,7 +343,7 @@ class Scanner {
   bool spi() {
     if (!packet_.extensions.empty() && in_extension_) return keep(read_hex(value_, packet_.extensions.back().spi));
     auto* known = std::get_if<Spi>(&packet_.transport);
-    return keep(read_hex(value_, (known != nullptr ? *known : packet_.transport.emplace<Spi>()).spi));
+    return keep(read_hex(value_, (known != nullptr ? *known : new_spi()).spi));
   }
 
   // "[SRC=…": the packet inside an ICMP error begins.
@@ -312,6 +356,7 @@ class Scanner {
     open_inner_ = !scanner.closed();
     if (scan.damaged) damage(scan.damage_at);
     scan_.abbreviated |= scan.abbreviated;
+    scan_.masked |= scan.masked;
     icmp().inner = std::move(inner);
     return true;
   }
@@ -363,7 +408,7 @@ class Scanner {
     if (!first.starts_with('(')) return true;  // cut behind OPT
     next_word();
     word_ = text_.substr(word_at_, at_ - word_at_);
-    value_ = word_;
+    value_ = word_.substr(0, std::min(word_.find(')'), word_.size() - 1) + 1);
     Options& to = packet_.protocol ? tcp().options : packet_.ip_options;
     if (!read_options(value_, to)) damage(word_at_);
     return true;
@@ -423,9 +468,29 @@ class Scanner {
     if (later_fragment) return true;
     if (tcp_ != nullptr) return tcp_->urgent.has_value();
     if (udp_ != nullptr) return udp_->length.has_value();
-    if (icmp_ != nullptr) return icmp_->code.has_value();
+    if (icmp_ != nullptr) return is_complete(*icmp_);
     if (const auto* s = std::get_if<Spi>(&packet_.transport)) return s->spi.has_value();
     return true;
+  }
+
+  // What nf_log prints behind TYPE and CODE (dump_ipv4_packet, dump_ipv6_packet).
+  bool is_complete(const Icmp& icmp) const {
+    if (!icmp.type || !icmp.code) return false;
+    const bool v6 = packet_.protocol == packet::proto::kIcmpv6;
+    switch (*icmp.type) {
+      case 0:
+      case 8: return v6 || icmp.sequence.has_value();
+      case 128:
+      case 129: return !v6 || icmp.sequence.has_value();
+      case 3: return icmp.inner != nullptr && (v6 || *icmp.code != 4 || depth_ > 0 || icmp.mtu.has_value());
+      case 1:
+      case 2: return !v6 || icmp.inner != nullptr;
+      case 4: return icmp.inner != nullptr;
+      case 5: return v6 || (icmp.gateway.version != packet::IpVersion::None && icmp.inner != nullptr);
+      case 11: return v6 || icmp.inner != nullptr;
+      case 12: return v6 || icmp.parameter.has_value();
+      default: return true;
+    }
   }
 
   std::string_view text_;

@@ -52,6 +52,23 @@ const LossWords* find_loss(std::string_view text) {
   return nullptr;
 }
 
+// Without the colours that dmesg and grep put in: "\x1b[1;31m", "\x1b[K". Any other escape stays, and is shown as text.
+std::string without_colours(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\x1b' && i + 1 < text.size() && text[i + 1] == '[') {
+      std::size_t end = i + 2;
+      while (end < text.size() && (base::is_digit(text[end]) || text[end] == ';')) ++end;
+      if (end < text.size() && (text[end] == 'm' || text[end] == 'K')) {
+        i = end;
+        continue;
+      }
+    }
+    out += text[i];
+  }
+  return out;
+}
+
 // "[ 1934.356558] ", what differs between most lines; kNone if it is anything else.
 std::int64_t read_uptime(std::string_view text) {
   std::size_t i = 1;
@@ -108,6 +125,7 @@ struct LogReader::Impl {
   std::optional<std::uint64_t> kmsg_sequence;
   std::uint64_t inputs = 0, numbered = 0;  // of them, with kmsg sequence numbers
   bool monitors_hold = false;        // nft or xtables may hold a line back
+  base::Name export_host;
   base::Stamp export_time;       // of the journal export entry that is being read
 
   Impl(base::Names& n, Sink& s, std::optional<Dialect> o)
@@ -162,7 +180,63 @@ struct LogReader::Impl {
     ++lines;
     while (!text.empty() && (text.back() == '\r' || text.back() == '\0')) text.remove_suffix(1);
     while (!text.empty() && text.front() == '\0') text.remove_prefix(1);
+    if (!start_.empty()) {
+      const std::string held = std::move(start_);
+      start_.clear();
+      const std::string joined = join_start(held, text);
+      const std::uint32_t here = line_number;
+      line_number = start_number_;
+      count(joined.empty() ? read_line(held) : LineKind::Continuation);
+      if (!joined.empty()) {
+        count(read_line(joined));
+        line_number = here;
+        return;
+      }
+      line_number = here;
+    }
+    if (!is_usual(text) && is_start_only(text)) {
+      start_ = text;
+      start_number_ = line_number;
+      return;
+    }
     count(read_line(text));
+  }
+
+  // The line is only the beginning of one: wrapped before its record's head was whole, or right behind the wrapper.
+  std::string start_;
+  std::uint32_t start_number_ = 0;
+  bool is_start_only(std::string_view text) const {
+    if (text.size() > 400 || !wants(Dialect::KernelLog)) return false;
+    if (KernelLine::is_cut_in_head(text)) return true;
+    const std::string_view body = base::trim(text);
+    return body.size() > 8 && (body.ends_with("kernel:") || body.back() == ']') && begins_like_log_line(body);
+  }
+  static std::string join_start(const std::string& held, std::string_view text) {
+    if (begins_like_log_line(text)) return {};
+    while (!text.empty() && (base::is_space(text.front()) || text.front() == '>')) text.remove_prefix(1);
+    // Behind "TRACE:" or the wrapper a blank was there; inside a name it was not.
+    for (const char* blank : {" ", ""}) {
+      std::string joined = held + blank + std::string(text);
+      const KernelLine::Found found = KernelLine::find(joined);
+      if (found && found.begin <= held.size() + 1 && !KernelLine::is_cut_in_head(joined) &&
+          joined.find(' ', found.head) != std::string::npos)
+        return joined;
+    }
+    return {};
+  }
+  void flush_start() {
+    if (start_.empty()) return;
+    const std::string held = std::move(start_);
+    start_.clear();
+    const std::uint32_t here = line_number;
+    line_number = start_number_;
+    count(read_line(held));
+    line_number = here;
+  }
+
+  // Does TRACE: stand where it did in the line before? Most often it does.
+  bool is_usual(std::string_view text) const {
+    return text.size() > usual_at + 7 && std::memcmp(text.data() + usual_at, "TRACE: ", 7) == 0;
   }
 
   LineKind read_line(std::string_view text) {
@@ -173,22 +247,35 @@ struct LogReader::Impl {
       }
       kernel.finish();
     }
-    std::size_t at = kNone;
-    if (wants(Dialect::KernelLog)) {
-      if (text.size() > usual_at + 7 && std::memcmp(text.data() + usual_at, "TRACE: ", 7) == 0 &&
-          KernelLine::find(text.substr(0, std::min(text.size(), usual_at + 320)), usual_at) == usual_at)
-        at = usual_at;
-      else
-        at = KernelLine::find(text);
+    if (std::memchr(text.data(), '\xC2', text.size()) != nullptr && has(text, "\xC2\xA0")) {
+      // Blanks that a web page made unbreakable.
+      std::string plain(text);
+      for (std::size_t i = 0; (i = plain.find("\xC2\xA0", i)) != std::string::npos;) plain.replace(i, 2, " ");
+      return read_line(plain);
     }
-    if (at != kNone && text.front() != '{') {
+    if (std::memchr(text.data(), '\x1b', text.size()) != nullptr) {
+      const std::string plain = without_colours(text);
+      if (plain.size() != text.size()) return read_line(plain);
+    }
+    KernelLine::Found found;
+    if (wants(Dialect::KernelLog)) {
+      if (is_usual(text)) {
+        found = KernelLine::find(text.substr(0, std::min(text.size(), usual_at + 320)), std::max<std::size_t>(usual_at, 1) - 1);
+        if (found.begin != usual_at) found = KernelLine::find(text);
+      } else {
+        found = KernelLine::find(text);
+      }
+    }
+    if (found && text.front() != '{') {
+      const std::size_t at = found.begin;
       usual_at = at;
       Line line;
       line.text = text;
-      line.body = at;
+      line.body = found.head;
       line.place = place();
       use_wrapper(text.substr(0, at), line);
       if (line.time.wall_us == base::Stamp::kNone && export_time.known()) line.time = export_time;
+      if (line.host.empty()) line.host = export_host;
       if (monitors_hold) {  // another dialect's line ends what they hold
         nft.finish();
         xtables.finish();
@@ -221,11 +308,12 @@ struct LogReader::Impl {
     line.place = place();
     line.time = json->time;
     line.host = names.intern(json->host);
-    const std::size_t at = wants(Dialect::KernelLog) ? KernelLine::find(json->message) : kNone;
-    if (at == kNone) return dialect_line(line);
-    line.body = at;
+    KernelLine::Found found;
+    if (wants(Dialect::KernelLog)) found = KernelLine::find(json->message);
+    if (!found) return dialect_line(line);
+    line.body = found.head;
     if (line.time.uptime_us == base::Stamp::kNone)
-      line.time.uptime_us = read_wrapper(line.text.substr(0, at)).time.uptime_us;
+      line.time.uptime_us = read_wrapper(line.text.substr(0, found.begin)).time.uptime_us;
     const LineKind kind = kernel.line(line);
     kernel.finish();  // what follows cannot be its rest
     return kind;
@@ -295,6 +383,7 @@ struct LogReader::Impl {
         export_time.seconds_only = false;
       }
     }
+    if (body.starts_with("_HOSTNAME=")) export_host = names.intern(body.substr(10));
     if (is_journal_field(text)) return LineKind::Header;
     return LineKind::Foreign;
   }
@@ -310,7 +399,7 @@ struct LogReader::Impl {
       sink.diagnostic(std::move(d));
       long_line = true;
     }
-    std::size_t cut = carry.rfind("TRACE: ");
+    std::size_t cut = carry.rfind("TRACE:");
     if (cut == kNone || cut == 0) cut = carry.size();
     if (read_line(std::string_view(carry).substr(0, cut)) == LineKind::Trace) saw_trace_in_long_line = true;
     carry.erase(0, cut);
@@ -319,6 +408,7 @@ struct LogReader::Impl {
 
   void end_line(std::string_view text) {
     if (!long_line) return one_line(text);
+    flush_start();
     ++line_number;
     ++lines;
     const LineKind kind = read_line(text);
@@ -337,6 +427,7 @@ void LogReader::begin(std::uint32_t source) {
   impl_->line_number = 0;
   impl_->kmsg_sequence.reset();
   impl_->export_time = {};
+  impl_->export_host = {};
 }
 
 void LogReader::push(std::string_view chunk) {
@@ -371,6 +462,7 @@ void LogReader::finish() {
     in.end_line(in.carry);
     in.carry.clear();
   }
+  in.flush_start();
   in.kernel.finish();
   in.nft.finish();
   in.xtables.finish();

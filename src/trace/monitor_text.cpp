@@ -24,7 +24,12 @@ char closing(char opening) {
 
 bool HeaderText::cut() const { return !problems.empty() && problems.back().kind == TextProblem::Kind::Cut; }
 
-std::size_t HeaderText::unreadable() const { return problems.size() - (cut() ? 1 : 0); }
+std::size_t HeaderText::unreadable() const {
+  std::size_t count = 0;
+  for (const TextProblem& problem : problems)
+    count += problem.kind == TextProblem::Kind::Unknown || problem.kind == TextProblem::Kind::Damaged ? 1 : 0;
+  return count;
+}
 
 std::size_t find_text(std::string_view text, std::string_view needle, std::size_t from) {
   if (from >= text.size()) return std::string_view::npos;

@@ -37,7 +37,7 @@ struct HeaderText {
   std::size_t fields = 0;          // read, whether kept or not
   std::uint64_t form = 0;          // equal for equal text; filled by HeaderMemo
   bool cut() const;                // ends in the middle of a field
-  std::size_t unreadable() const;  // problems other than cut
+  std::size_t unreadable() const;  // unknown words and damaged fields
 };
 
 // Header texts already read: every base chain prints the same headers again. Bounded; form numbers only grow.
@@ -69,7 +69,7 @@ std::string_view without_escapes(std::string_view text, std::string& buffer);
 // Behind blanks and mail's quoting ("> > ").
 std::string_view without_quoting(std::string_view text);
 
-inline constexpr std::size_t kNarrowestWrap = 48;  // shorter lines are not wrapped ones
+inline constexpr std::size_t kNarrowestWrap = 40;  // shorter lines are not wrapped ones
 
 // What the wrapped lines of one input had in common. A terminal cuts all of them at one width; mail does not.
 class WrapWidths {

@@ -152,7 +152,20 @@ NftLine read_nft_line(std::string_view text) {
     break;
   }
   line.damaged_at = words[0].begin;
-  if (key == kNone) return line;
+  if (key == kNone) {
+    // nft before 0.9 named no verdict for a policy: "trace id X ip raw prerouting " and perhaps "mark 0x2a".
+    const bool bare = family && !words[1].word.empty() && !words[2].word.empty() &&
+                      (words[3].word.empty() || words[3].word == "mark" || words[3].word == "meta") &&
+                      text.substr(words[2].end).starts_with(" ");
+    if (!bare || !line.has_id) return line;
+    line.kind = NftLine::Kind::Policy;
+    line.family = *family;
+    line.table = without_quotes(words[1].word);
+    line.chain = without_quotes(words[2].word);
+    line.payload = line.rest = skip_blanks(text, words[2].end);
+    line.complete = true;
+    return line;
+  }
   line.kind = keyword(words[key].word);
   line.payload = skip_blanks(text, words[key].end);
   if (family) line.family = *family;
@@ -231,7 +244,8 @@ bool is_nft_rule_word(std::string_view word) {
       "persistent", "flags",    "option",   "saddr",    "daddr",   "sport",  "dport",  "state",
       "status",     "xt",       "match",    "target",   "and",     "or",     "xor",    "!=",
       "==",         "(verdict", "rule",     "policy",   "verdict", "reset",  "tcp",    "icmpx",
-      "name",       "last",
+      "name",       "last",     "ipv4",     "ipv6",     "established", "related", "new", "invalid",
+      "untracked",  "local",    "unicast",  "broadcast", "multicast", "exists", "missing", "original", "reply",
   });
   if (word.empty()) return false;
   if (std::ranges::find(kWords, word) != kWords.end() || is_nft_field_word(word)) return true;

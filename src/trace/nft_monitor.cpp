@@ -9,6 +9,8 @@
 
 #include "trace/nft_monitor.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "trace/monitor_text.h"
 #include "trace/nft_headers.h"
@@ -72,6 +74,7 @@ struct NftMonitor::Impl {
     if (line.kind != Kind::Rule || held.width < kNarrowestWrap) return {};
     std::size_t at = 0;
     if (hard && !tight.empty()) return {std::move(tight)};
+    if (std::ranges::count(held.text, '"') % 2 != 0) return {std::move(spaced)};  // inside a comment
     return {is_nft_rule_word(take_word(tail, at)) ? std::move(spaced) : std::string()};
   }
 
