@@ -145,7 +145,7 @@ class Run {
     evidence.has_rules = joiner_.has_rules_for(journey);
     evidence.misfit = joiner_.misfit();
     evidence.doubtful_backend = is_doubtful(journey);
-    evidence.later = [this](const auto& visit) { grouper_.for_each_pending(visit); };
+    evidence.from_there = [this](const packet::Packet& asked, const auto& visit) { grouper_.for_each_from(asked, visit); };
     journey::decide(journey, evidence);
 
     const bool shown = wants(journey) && !enough();

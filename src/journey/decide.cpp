@@ -306,12 +306,12 @@ class Decider {
 
   // Only the receiver can have answered: then the packet arrived.
   bool see_answer() {
-    if (!e_.later) return false;
+    if (!e_.from_there || j_.forms.empty()) return false;
     const Journey* answer = nullptr;
-    std::size_t looked = 0;
-    e_.later([&](const Journey& other) {
+    e_.from_there(j_.forms.back(), [&](const Journey& other) {
+      // Newest first: the last one found is the one that came first.
       if (other.serial > j_.serial && is_answer(j_, other)) answer = &other;
-      return answer == nullptr && ++looked < 256;
+      return true;
     });
     if (answer == nullptr) return false;
     const bool from_here = answer->steps.front().hook == Hook::Output;

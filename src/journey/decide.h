@@ -19,8 +19,8 @@ struct Evidence {
   bool has_rules = false;        // is there a ruleset for this journey's family
   bool doubtful_backend = false; // it is of the other backend than the trace
   bool misfit = false;           // it does not fit this journey: its verdicts are not to be trusted
-  // Walks the journeys that began later, until the visitor says false; may be empty.
-  std::function<void(const std::function<bool(const Journey&)>&)> later;
+  // Walks journeys whose packets came from where the given one went, until the visitor says false; may be empty.
+  std::function<void(const packet::Packet&, const std::function<bool(const Journey&)>&)> from_there;
 };
 
 void decide(Journey& journey, const Evidence& evidence);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "base/check.h"
 #include "journey/identity.h"
 #include "journey/position.h"
 
@@ -31,7 +30,9 @@ struct Grouper::Open {
   Journey journey;
   Position position;
   std::uint64_t key = 0;         // 0 = weak: no identity
-  Open* older = nullptr;         // the next older one with the same key
+  Links same_key;
+  std::uint64_t source_key = 0;  // 0 = its source is not known
+  Links from_source;
   std::uint64_t last_event = 0;
   base::Stamp last_time;
   std::uint64_t last_form = 0;   // the reader's number of the newest form
@@ -113,7 +114,7 @@ Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
       // Of several that fit, the one that came furthest: it is the closest predecessor.
       Open* best = nullptr;
       std::size_t looked = 0;
-      for (Open* open = known->second; open != nullptr && looked < kSameKeySearch; open = open->older, ++looked) {
+      for (Open* open = known->second; open != nullptr && looked < kSameKeySearch; open = open->same_key.older, ++looked) {
         if (fits(*open, false) && (best == nullptr || open->journey.steps.size() > best->journey.steps.size()))
           best = open;
       }
@@ -146,11 +147,13 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
   open.journey.dialect = event.dialect;
   open.journey.host = event.host;
   if (key != 0) {
-    auto& newest = by_key_[key];
-    open.older = newest;
-    newest = &open;
+    remember(by_key_, key, &Open::same_key, open);
   } else {
     ++weak_open_;
+  }
+  if (event.packet != nullptr && !event.packet->source.empty()) {
+    open.source_key = source_key(*event.packet) | 1;
+    remember(by_source_, open.source_key, &Open::from_source, open);
   }
   set_start(open, event, hook);
   if (open.journey.starts_late && loss_just_now_) open.journey.overlaps_loss = open.journey.loss_inside = true;
@@ -253,6 +256,25 @@ void Grouper::watch_clock(const Event& event) {
   last_clock_ = event.time;
 }
 
+void Grouper::remember(Index& index, std::uint64_t key, Links Open::* links, Open& open) {
+  Open*& newest = index[key];
+  (open.*links).older = newest;
+  if (newest != nullptr) (newest->*links).newer = &open;
+  newest = &open;
+}
+
+void Grouper::forget(Index& index, std::uint64_t key, Links Open::* links, Open& open) {
+  const Links own = open.*links;
+  if (own.older != nullptr) (own.older->*links).newer = own.newer;
+  if (own.newer != nullptr) {
+    (own.newer->*links).older = own.older;
+  } else if (own.older != nullptr) {
+    index[key] = own.older;
+  } else {
+    index.erase(key);
+  }
+}
+
 void Grouper::give_finished(bool all) {
   while (!queue_.empty()) {
     Open& head = *queue_.front();
@@ -260,16 +282,9 @@ void Grouper::give_finished(bool all) {
       const auto idle = base::elapsed_us(head.last_time, now_);
       if (!idle || *idle <= limits_.gap_us) return;
     }
+    if (head.source_key != 0) forget(by_source_, head.source_key, &Open::from_source, head);
     if (head.key != 0) {
-      const auto known = by_key_.find(head.key);
-      CHECK(known != by_key_.end());
-      if (known->second == &head && head.older == nullptr) {
-        by_key_.erase(known);
-      } else {
-        Open** link = &known->second;
-        while (*link != &head) link = &(*link)->older;
-        *link = head.older;
-      }
+      forget(by_key_, head.key, &Open::same_key, head);
     } else {
       --weak_open_;
     }
@@ -324,8 +339,12 @@ void Grouper::finish() {
   give_finished(true);
 }
 
-void Grouper::for_each_pending(const std::function<bool(const Journey&)>& visit) const {
-  for (const auto& open : queue_) {
+void Grouper::for_each_from(const packet::Packet& asked, const std::function<bool(const Journey&)>& visit) const {
+  static constexpr std::size_t kMost = 64;
+  const auto known = by_source_.find(destination_key(asked) | 1);
+  if (known == by_source_.end()) return;
+  std::size_t looked = 0;
+  for (const Open* open = known->second; open != nullptr && looked < kMost; open = open->from_source.older, ++looked) {
     if (!visit(open->journey)) return;
   }
 }

@@ -49,8 +49,9 @@ class Grouper : public trace::Sink {
   void end_of_input();  // a file ended: the packet of its last line may have been cut
   void finish();        // gives all that is left
 
-  // The journeys that are not given yet and began after `serial`, oldest first: evidence for decide.h.
-  void for_each_pending(const std::function<bool(const Journey&)>& visit) const;
+  // The journeys not given yet whose packet came from where this one went, newest first, until `visit` says false:
+  // one of them may be its answer (evidence for decide.h).
+  void for_each_from(const packet::Packet& asked, const std::function<bool(const Journey&)>& visit) const;
 
  private:
   struct Open;
@@ -63,6 +64,13 @@ class Grouper : public trace::Sink {
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
   packet::Hook cached_hook(const trace::Event& event);
   void give_finished(bool all);
+  struct Links {  // among the journeys of one key
+    Open* older = nullptr;
+    Open* newer = nullptr;
+  };
+  using Index = std::unordered_map<std::uint64_t, Open*>;  // the newest of each key
+  static void remember(Index& index, std::uint64_t key, Links Open::* links, Open& open);
+  static void forget(Index& index, std::uint64_t key, Links Open::* links, Open& open);
   std::unique_ptr<Open> take_spare();
 
   Seen& seen_;
@@ -73,8 +81,9 @@ class Grouper : public trace::Sink {
   base::Stamp now_;
   std::deque<std::unique_ptr<Open>> queue_;                  // in order of the first event
   std::vector<std::unique_ptr<Open>> spare_;
-  std::unordered_map<std::uint64_t, Open*> by_key_;          // the newest of each key; Open::older leads on
-  std::unordered_map<std::uint64_t, Open*> by_trace_id_;
+  Index by_key_;
+  Index by_source_;    // by source_key of the first form
+  Index by_trace_id_;
   std::uint64_t weak_open_ = 0;                              // journeys in the queue without an identity
   Open* last_ = nullptr;                                     // of the event before: mostly right again
   bool loss_just_now_ = false;

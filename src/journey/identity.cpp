@@ -1,5 +1,7 @@
 #include "journey/identity.h"
 
+#include <cstring>
+
 namespace fwtrace::journey {
 namespace {
 
@@ -52,6 +54,20 @@ bool agree_on_transport(const Packet& a, const Packet& b) {
 }
 
 }  // namespace
+
+namespace {
+std::uint64_t endpoint_key(const packet::IpAddress& address, const Maybe<std::uint16_t>& port, const Maybe<std::uint8_t>& protocol) {
+  std::uint64_t high = 0, low = 0;
+  std::memcpy(&high, address.bytes.data(), 8);
+  std::memcpy(&low, address.bytes.data() + 8, 8);
+  return mix(mix(mix(0x2545F4914F6CDD1DULL, high), low), number(port) << 8 | (number(protocol) & 0xFF));
+}
+}  // namespace
+
+std::uint64_t source_key(const Packet& packet) { return endpoint_key(packet.source, packet.ports.source, packet.protocol); }
+std::uint64_t destination_key(const Packet& packet) {
+  return endpoint_key(packet.destination, packet.ports.destination, packet.protocol);
+}
 
 std::uint64_t identity_key(const trace::Event& event) {
   const Packet* p = event.packet;

@@ -28,6 +28,8 @@ class KernelLine {
     explicit operator bool() const { return head != std::string_view::npos; }
   };
   static Found find(std::string_view text, std::size_t from = 0);
+  // Does a whole head stand here? Cheap for heads seen before.
+  bool is_head(std::string_view text) { return find_head(text) != nullptr; }
   // Is this the beginning of a record that ends before its head does ("… TRACE:", "… TRACE: raw:PRERO")?
   static bool is_cut_in_head(std::string_view text);
 

@@ -118,6 +118,7 @@ struct LogReader::Impl {
   std::string carry;
   bool long_line = false;        // in the middle of a line that is read in pieces
 
+  bool odd_bytes = false;        // escapes or unbreakable blanks are in what is being read
   std::size_t usual_at = 0;      // where "TRACE: " stood in the last line
   std::string last_wrapper;      // and what stood before it
   base::Stamp last_time;
@@ -247,24 +248,20 @@ struct LogReader::Impl {
       }
       kernel.finish();
     }
-    if (std::memchr(text.data(), '\xC2', text.size()) != nullptr && has(text, "\xC2\xA0")) {
+    if (odd_bytes && has(text, "\xC2\xA0")) {
       // Blanks that a web page made unbreakable.
       std::string plain(text);
       for (std::size_t i = 0; (i = plain.find("\xC2\xA0", i)) != std::string::npos;) plain.replace(i, 2, " ");
       return read_line(plain);
     }
-    if (std::memchr(text.data(), '\x1b', text.size()) != nullptr) {
+    if (odd_bytes && has(text, "\x1b")) {
       const std::string plain = without_colours(text);
       if (plain.size() != text.size()) return read_line(plain);
     }
     KernelLine::Found found;
     if (wants(Dialect::KernelLog)) {
-      if (is_usual(text)) {
-        found = KernelLine::find(text.substr(0, std::min(text.size(), usual_at + 320)), std::max<std::size_t>(usual_at, 1) - 1);
-        if (found.begin != usual_at) found = KernelLine::find(text);
-      } else {
-        found = KernelLine::find(text);
-      }
+      if (is_usual(text) && kernel.is_head(text.substr(usual_at + 7))) found = {usual_at, usual_at + 7};
+      else found = KernelLine::find(text);
     }
     if (found && text.front() != '{') {
       const std::size_t at = found.begin;
@@ -433,6 +430,9 @@ void LogReader::begin(std::uint32_t source) {
 void LogReader::push(std::string_view chunk) {
   Impl& in = *impl_;
   in.bytes += chunk.size();
+  in.odd_bytes = std::memchr(chunk.data(), '\x1b', chunk.size()) != nullptr ||
+                 std::memchr(chunk.data(), '\xC2', chunk.size()) != nullptr ||
+                 in.carry.find_first_of("\x1b\xC2") != std::string::npos;
   while (!chunk.empty()) {
     const void* hit = std::memchr(chunk.data(), '\n', chunk.size());
     if (hit == nullptr) {
