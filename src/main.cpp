@@ -1,9 +1,9 @@
 // The program: fills in what the outside gives (descriptors, terminal, environment) and calls cli::run.
 
+#include <unistd.h>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-#include <unistd.h>
 
 #include <string>
 #include <vector>
@@ -28,7 +28,8 @@ int main(int argc, char** argv) {
   int status = fwtrace::cli::run(std::vector<std::string>(argv + 1, argv + argc), world);
   out.flush();
   if (out.write_error() != 0) {
-    err.append(std::string("fwtrace: error: cannot write the output: ") + std::strerror(out.write_error()) + "\n");
+    err.append(std::string("fwtrace: error: cannot write the output: ") + std::strerror(out.write_error()) +
+               "\n");
     status = 3;
   }
   err.flush();

@@ -35,9 +35,10 @@ std::string_view to_text(Severity severity) {
 }
 
 void Diagnostics::add(Diagnostic diagnostic) {
-  auto kind = std::find_if(kinds_.begin(), kinds_.end(),
-                           [&](const Kind& k) { return k.code == diagnostic.code; });
-  if (kind == kinds_.end()) kind = kinds_.insert(kinds_.end(), Kind{diagnostic.code, diagnostic.severity, 0, {}});
+  auto kind =
+      std::find_if(kinds_.begin(), kinds_.end(), [&](const Kind& k) { return k.code == diagnostic.code; });
+  if (kind == kinds_.end())
+    kind = kinds_.insert(kinds_.end(), Kind{diagnostic.code, diagnostic.severity, 0, {}});
   kind->severity = std::max(kind->severity, diagnostic.severity);
   ++kind->count;
   if (kind->first.size() < kKept) kind->first.push_back(std::move(diagnostic));

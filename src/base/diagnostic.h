@@ -18,7 +18,7 @@ std::string_view to_text(Severity severity);  // "note", "warning", "error"
 
 struct Diagnostic {
   Severity severity = Severity::Warning;
-  std::string_view code;           // a string literal; what is counted
+  std::string_view code;  // a string literal; what is counted
   Place place;
   std::string message;             // lower case, no full stop
   std::vector<std::string> hints;  // what to do about it

@@ -16,8 +16,9 @@ constexpr std::size_t kChunk = 256 * 1024;
 
 bool is_compressed(std::string_view head) {
   using namespace std::string_view_literals;
-  for (const std::string_view magic : {"\x1f\x8b"sv, "\xfd"
-                                                     "7zXZ\0"sv,
+  for (const std::string_view magic : {"\x1f\x8b"sv,
+                                       "\xfd"
+                                       "7zXZ\0"sv,
                                        "\x28\xb5\x2f\xfd"sv, "BZh"sv, "\x04\x22\x4d\x18"sv, "\x1f\x9d"sv}) {
     if (head.starts_with(magic)) return true;
   }
@@ -77,10 +78,11 @@ struct Input::Impl {
   }
 
   Result<std::string_view> unpack_error() const {
-    return fail(ErrorKind::Input,
-                "\"" + name + "\" is damaged: " + std::string(archive_error_string(unpacker) ? archive_error_string(unpacker)
-                                                                                          : "cannot unpack it"),
-                {"what could be read before the damage has been used"});
+    return fail(
+        ErrorKind::Input,
+        "\"" + name + "\" is damaged: " +
+            std::string(archive_error_string(unpacker) ? archive_error_string(unpacker) : "cannot unpack it"),
+        {"what could be read before the damage has been used"});
   }
 };
 
@@ -111,7 +113,7 @@ Result<Input> Input::open(const std::string& path, int standard_input) {
       return fail(ErrorKind::Input, "cannot open \"" + path + "\": " + std::strerror(error), hints);
     }
   }
-  struct stat info {};
+  struct stat info{};
   if (::fstat(impl->fd, &info) == 0) {
     if (S_ISDIR(info.st_mode))
       return fail(ErrorKind::Input, "\"" + impl->name + "\" is a directory", {"name the log files in it"});
@@ -157,7 +159,8 @@ Result<std::string> read_whole(const std::string& path, int standard_input, std:
     TRY(const std::string_view chunk, input.read());
     if (chunk.empty()) return text;
     if (text.size() + chunk.size() > limit)
-      return fail(ErrorKind::Input, "\"" + input.name() + "\" is longer than " + std::to_string(limit >> 20) + " MiB");
+      return fail(ErrorKind::Input,
+                  "\"" + input.name() + "\" is longer than " + std::to_string(limit >> 20) + " MiB");
     text.append(chunk);
   }
 }

@@ -27,9 +27,9 @@ class Input {
   // The next bytes, valid until the next call; empty at the end. Fails on a read error or damaged compression.
   Result<std::string_view> read();
 
-  const std::string& name() const;             // what to call it: the path, or "stdin"
-  std::uint64_t size_on_disk() const;          // bytes, 0 if not known (a pipe)
-  std::uint64_t consumed() const;              // bytes taken from the disk so far
+  const std::string& name() const;     // what to call it: the path, or "stdin"
+  std::uint64_t size_on_disk() const;  // bytes, 0 if not known (a pipe)
+  std::uint64_t consumed() const;      // bytes taken from the disk so far
 
  private:
   struct Impl;

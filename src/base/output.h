@@ -26,9 +26,9 @@ class Output {
     if (buffer_.size() >= kFlushAt && fd_ >= 0) flush();
   }
   void flush();
-  bool closed() const { return closed_; }               // the reader of our pipe has gone (EPIPE)
-  int write_error() const { return write_error_; }      // errno of a failed write (disk full); 0 = none
-  const std::string& text() const { return buffer_; }   // what to_string() has collected
+  bool closed() const { return closed_; }              // the reader of our pipe has gone (EPIPE)
+  int write_error() const { return write_error_; }     // errno of a failed write (disk full); 0 = none
+  const std::string& text() const { return buffer_; }  // what to_string() has collected
 
  private:
   static constexpr std::size_t kFlushAt = 1U << 16;

@@ -37,11 +37,11 @@ inline std::unexpected<Error> fail(ErrorKind kind, std::string message, std::vec
 #define FWTRACE_CONCAT(a, b) FWTRACE_CONCAT2(a, b)
 
 // TRY(auto value, expression): `value` is the result's value, or this function returns the error.
-#define TRY(declaration, expression)                                              \
-  auto FWTRACE_CONCAT(try_, __LINE__) = (expression);                             \
-  if (!FWTRACE_CONCAT(try_, __LINE__))                                            \
-    return std::unexpected(std::move(FWTRACE_CONCAT(try_, __LINE__).error()));    \
+#define TRY(declaration, expression)                                           \
+  auto FWTRACE_CONCAT(try_, __LINE__) = (expression);                          \
+  if (!FWTRACE_CONCAT(try_, __LINE__))                                         \
+    return std::unexpected(std::move(FWTRACE_CONCAT(try_, __LINE__).error())); \
   declaration = std::move(*FWTRACE_CONCAT(try_, __LINE__))
 
-#define TRY_VOID(expression)                                                      \
+#define TRY_VOID(expression) \
   if (auto try_result = (expression); !try_result) return std::unexpected(std::move(try_result.error()))

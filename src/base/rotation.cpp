@@ -43,7 +43,8 @@ std::vector<std::string> expand(const std::string& path) {
   if (path.find_first_of("*?[") == std::string::npos || ::access(path.c_str(), F_OK) == 0) return {path};
   glob_t found{};
   std::vector<std::string> out;
-  if (::glob(path.c_str(), 0, nullptr, &found) == 0) out.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  if (::glob(path.c_str(), 0, nullptr, &found) == 0)
+    out.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
   ::globfree(&found);
   return out.empty() ? std::vector<std::string>{path} : out;
 }

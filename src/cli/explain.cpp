@@ -25,8 +25,10 @@ using journey::Journey;
 using journey::OutcomeKind;
 
 constexpr OptionRow kOptions[] = {
-    {"--rules", "FILE", "the rules of that machine: iptables-save, iptables -S or -L output; may be given again"},
-    {"--from", "DIALECT", "read only this kind of line: kernel, nft or xtables (default: each line is recognised)"},
+    {"--rules", "FILE",
+     "the rules of that machine: iptables-save, iptables -S or -L output; may be given again"},
+    {"--from", "DIALECT",
+     "read only this kind of line: kernel, nft or xtables (default: each line is recognised)"},
     {"--dropped", "", "show only packets that were dropped, rejected or lost, or most likely so"},
     {"--host", "NAME", "show only packets logged by this host"},
     {"-c", "N", "show at most N packets (default 0: all)"},
@@ -113,7 +115,8 @@ class Run {
     if (summary_.events == 0 && status == kDone) status = nothing_found();
     if (summary_.clock_backwards > 3 * summary_.clock_forwards && summary_.clock_backwards > 2) {
       warn(world_, "the log runs backwards in time, so the packets above are not put together right");
-      hint(world_, "journalctl -r or a list with the newest on top? turn it round: tac FILE | fwtrace explain -");
+      hint(world_,
+           "journalctl -r or a list with the newest on top? turn it round: tac FILE | fwtrace explain -");
     }
     switch (settings_.form) {
       case Form::Text:
@@ -121,14 +124,21 @@ class Run {
         if (summary_.shown == 0 && !hosts_.empty()) say_hosts();
         break;
       case Form::Json: report::write_json(world_.out, summary_, sources_); break;
-      case Form::Kernel: break;
+      case Form::Kernel:
+        if (without_number_ > 0)
+          warn(world_, base::with_commas(without_number_) +
+                           " of these lines are about nft rules, which have handles and no numbers: the "
+                           "handle stands in the number's place (0 where there is none)");
+        break;
     }
     if (status == kDone && settings_.strict && is_open()) status = kStrict;
     return status;
   }
 
  private:
-  bool enough() const { return world_.out.closed() || (settings_.most != 0 && summary_.shown >= settings_.most); }
+  bool enough() const {
+    return world_.out.closed() || (settings_.most != 0 && summary_.shown >= settings_.most);
+  }
 
   bool is_open() const {
     const auto count = [&](OutcomeKind kind) { return summary_.outcomes[static_cast<std::size_t>(kind)]; };
@@ -145,7 +155,9 @@ class Run {
     evidence.has_rules = joiner_.has_rules_for(journey);
     evidence.misfit = joiner_.misfit();
     evidence.doubtful_backend = is_doubtful(journey);
-    evidence.from_there = [this](const packet::Packet& asked, const auto& visit) { grouper_.for_each_from(asked, visit); };
+    evidence.from_there = [this](const packet::Packet& asked, const auto& visit) {
+      grouper_.for_each_from(asked, visit);
+    };
     journey::decide(journey, evidence);
 
     const bool shown = wants(journey) && !enough();
@@ -168,7 +180,8 @@ class Run {
   bool wants(const Journey& journey) {
     if (!settings_.host.empty() && journey.host.text() != settings_.host) {
       const std::string host(journey.host.text());
-      if (hosts_.size() < 8 && std::find(hosts_.begin(), hosts_.end(), host) == hosts_.end()) hosts_.push_back(host);
+      if (hosts_.size() < 8 && std::find(hosts_.begin(), hosts_.end(), host) == hosts_.end())
+        hosts_.push_back(host);
       return false;
     }
     if (!settings_.filter.empty() && !packet::matches(settings_.filter, journey.forms)) return false;
@@ -182,8 +195,10 @@ class Run {
       case Form::Text: text_.journey(journey); return;
       case Form::Json: report::write_json(world_.out, journey, sources_); return;
       case Form::Kernel:
-        for (const journey::Step& step : journey.steps)
+        for (const journey::Step& step : journey.steps) {
+          if (step.kind != trace::EventKind::Headers && step.number == 0) ++without_number_;
           report::append_kernel_line(world_.out.buffer(), journey, step);
+        }
         world_.out.wrote();
         return;
     }
@@ -207,7 +222,8 @@ class Run {
 
   void say_hosts() {
     std::string list;
-    for (const std::string& host : hosts_) list += (list.empty() ? "" : ", ") + (host.empty() ? std::string("(no host)") : host);
+    for (const std::string& host : hosts_)
+      list += (list.empty() ? "" : ", ") + (host.empty() ? std::string("(no host)") : host);
     hint(world_, "the hosts of this log: " + list);
   }
 
@@ -220,8 +236,9 @@ class Run {
     d.code = "wrong-backend";
     d.place = journey.steps.front().place;
     if (journey.dialect == trace::Dialect::KernelLog && rules->backend == ruleset::Backend::NftCompat) {
-      d.message = "these TRACE lines come from iptables-legacy, but the rules given are those of iptables-nft "
-                  "(which has not traced to the kernel log since Linux 4.18)";
+      d.message =
+          "these TRACE lines come from iptables-legacy, but the rules given are those of iptables-nft "
+          "(which has not traced to the kernel log since Linux 4.18)";
       d.hints = {"save the legacy rules: iptables-legacy-save > legacy.save"};
     } else if (journey.dialect != trace::Dialect::KernelLog && rules->backend == ruleset::Backend::Legacy) {
       d.message = "this is a trace of nft rules, but the rules given are those of iptables-legacy";
@@ -235,7 +252,8 @@ class Run {
 
   bool is_doubtful(const Journey& journey) const {
     const ruleset::Ruleset* rules = book_.find(journey.family);
-    return rules != nullptr && journey.dialect == trace::Dialect::KernelLog && rules->backend == ruleset::Backend::NftCompat;
+    return rules != nullptr && journey.dialect == trace::Dialect::KernelLog &&
+           rules->backend == ruleset::Backend::NftCompat;
   }
 
   void look_at_start(std::string_view chunk) {
@@ -244,7 +262,8 @@ class Run {
     utf16_ = chunk.starts_with("\xff\xfe") || chunk.starts_with("\xfe\xff");
     std::size_t odd = 0;
     const std::string_view head = chunk.substr(0, 4096);
-    for (const char c : head) odd += static_cast<unsigned char>(c) < 0x20 && !base::is_space(c) && c != '\x1b' ? 1U : 0U;
+    for (const char c : head)
+      odd += static_cast<unsigned char>(c) < 0x20 && !base::is_space(c) && c != '\x1b' ? 1U : 0U;
     binary_ = odd * 10 > head.size();
     rules_ = chunk.find("\n:INPUT ") != std::string_view::npos || chunk.starts_with("*") ||
              chunk.find("Chain INPUT (policy") != std::string_view::npos ||
@@ -261,7 +280,6 @@ class Run {
     const auto count = [&](trace::LineKind kind) { return kinds[static_cast<std::size_t>(kind)]; };
     std::vector<std::string> hints;
     if (summary_.bytes == 0) {
-
     } else if (utf16_) {
       hints.push_back("it is UTF-16 text: convert it first with iconv -f UTF-16 -t UTF-8");
     } else if (binary_) {
@@ -269,21 +287,27 @@ class Run {
     } else if (rules_) {
       hints.push_back("it looks like a ruleset: fwtrace explain LOG --rules FILE");
     } else if (settings_.from) {
-      hints.push_back("--from " + std::string(to_text(*settings_.from)) + " reads only that kind of line; leave it out");
+      hints.push_back("--from " + std::string(to_text(*settings_.from)) +
+                      " reads only that kind of line; leave it out");
     } else if (count(trace::LineKind::Log) > 0) {
       hints.push_back(base::with_commas(count(trace::LineKind::Log)) +
-                      (count(trace::LineKind::Log) == 1 ? " line of a LOG rule is there" : " lines of LOG rules are there") +
+                      (count(trace::LineKind::Log) == 1 ? " line of a LOG rule is there"
+                                                        : " lines of LOG rules are there") +
                       ", but that tells of one rule only; TRACE tells the whole way: "
                       "iptables-legacy -t raw -I PREROUTING -p tcp --dport 80 -j TRACE");
     } else {
-      hints.push_back("a trace line looks like: TRACE: filter:FORWARD:rule:7 IN=eth0 … or: trace id 1a2b3c4d ip filter …");
+      hints.push_back(
+          "a trace line looks like: TRACE: filter:FORWARD:rule:7 IN=eth0 … or: trace id 1a2b3c4d ip filter …");
     }
     const std::string where = inputs_ == 1 ? "\"" + last_name_ + "\": " : "";
     for (const auto& kind : summary_.diagnostics.kinds()) {
       if (!kind.first.empty()) report_diagnostic(world_, kind.first.front(), sources_);
     }
     report_error(world_, {base::ErrorKind::Input,
-                          (summary_.bytes == 0 ? std::string() : where) + (summary_.bytes == 0 ? empty_input() : "no trace line in " + base::with_commas(summary_.lines) + (summary_.lines == 1 ? " line" : " lines")),
+                          (summary_.bytes == 0 ? std::string() : where) +
+                              (summary_.bytes == 0 ? empty_input()
+                                                   : "no trace line in " + base::with_commas(summary_.lines) +
+                                                         (summary_.lines == 1 ? " line" : " lines")),
                           hints});
     return kInput;
   }
@@ -295,12 +319,14 @@ class Run {
     shown_at_ = now;
     const double seconds = std::chrono::duration<double>(now - started_).count();
     const double rate = static_cast<double>(reader_.bytes()) / (seconds > 0 ? seconds : 1);
-    std::string line = "\r" + base::to_printable(input.name()) + ": " + base::with_commas(reader_.bytes() >> 20) + " MiB, " +
+    std::string line = "\r" + base::to_printable(input.name()) + ": " +
+                       base::with_commas(reader_.bytes() >> 20) + " MiB, " +
                        base::with_commas(static_cast<std::uint64_t>(rate) >> 20) + " MiB/s";
     if (input.size_on_disk() > 0 && input.consumed() > 0) {
       const double done = static_cast<double>(input.consumed()) / static_cast<double>(input.size_on_disk());
       const double left = done > 0 ? seconds / done - seconds : 0;
-      line += ", " + std::to_string(static_cast<int>(done * 100)) + " %, " + std::to_string(static_cast<int>(left)) + " s left";
+      line += ", " + std::to_string(static_cast<int>(done * 100)) + " %, " +
+              std::to_string(static_cast<int>(left)) + " s left";
     }
     line += "\x1b[K";
     world_.err.append(line);
@@ -329,6 +355,7 @@ class Run {
   bool released_ = false, backend_told_ = false;
   bool looked_ = false, utf16_ = false, binary_ = false, rules_ = false;
   bool progress_shown_ = false;
+  std::uint64_t without_number_ = 0;  // lines of --format kernel that could not name a rule number
   std::string last_name_;
   std::size_t inputs_ = 0;
   std::vector<std::string> hosts_;  // that were there, when --host hides them
@@ -349,27 +376,32 @@ base::Result<Settings> to_settings(const Options& options, const packet::Filter&
   s.style.width = world.width;
   s.style.rules_given = options.has("--rules");
   if (options.has("--verbose") && options.has("--quiet"))
-    return base::fail(ErrorKind::Usage, "-v and -q contradict each other", {"-v: every step; -q: one line a packet"});
+    return base::fail(ErrorKind::Usage, "-v and -q contradict each other",
+                      {"-v: every step; -q: one line a packet"});
   if (options.has("--verbose")) s.style.detail = report::TextStyle::Detail::Verbose;
   if (options.has("--quiet")) s.style.detail = report::TextStyle::Detail::Quiet;
   const std::string form = options.get("--format", "text");
   if (form == "kernel") s.form = Form::Kernel;
   else if (form != "text")
-    return base::fail(ErrorKind::Usage, "--format \"" + form + "\" is not text or kernel", {"for JSON: --json"});
+    return base::fail(ErrorKind::Usage, "--format \"" + form + "\" is not text or kernel",
+                      {"for JSON: --json"});
   if (options.has("--json")) {
-    if (s.form == Form::Kernel) return base::fail(ErrorKind::Usage, "--json and --format kernel contradict each other");
+    if (s.form == Form::Kernel)
+      return base::fail(ErrorKind::Usage, "--json and --format kernel contradict each other");
     s.form = Form::Json;
   }
   if (options.has("--from")) {
     const std::string from = options.get("--from");
-    for (const auto dialect : {trace::Dialect::KernelLog, trace::Dialect::NftMonitor, trace::Dialect::XtablesMonitor}) {
+    for (const auto dialect :
+         {trace::Dialect::KernelLog, trace::Dialect::NftMonitor, trace::Dialect::XtablesMonitor}) {
       if (from == to_text(dialect)) s.from = dialect;
     }
     if (!s.from) return base::fail(ErrorKind::Usage, "--from \"" + from + "\" is not kernel, nft or xtables");
   }
   if (options.has("-c")) {
     const auto most = base::parse_number<std::uint64_t>(options.get("-c"));
-    if (!most) return base::fail(ErrorKind::Usage, "-c \"" + options.get("-c") + "\" is not a number of packets");
+    if (!most)
+      return base::fail(ErrorKind::Usage, "-c \"" + options.get("-c") + "\" is not a number of packets");
     s.most = *most;
   }
   return s;
@@ -377,9 +409,13 @@ base::Result<Settings> to_settings(const Options& options, const packet::Filter&
 
 }  // namespace
 
-const CommandRow kExplain = {"explain", "FILE… [--rules FILE] [FILTER]",
-                             "what happened to each packet, from a log (- is standard input; .gz .xz .zst are read as they are)",
-                             kOptions, kExamples, true};
+const CommandRow kExplain = {
+    "explain",
+    "FILE… [--rules FILE] [FILTER]",
+    "what happened to each packet, from a log (- is standard input; .gz .xz .zst are read as they are)",
+    kOptions,
+    kExamples,
+    true};
 
 int explain(const std::vector<std::string>& args, World& world) {
   const auto taken = packet::take_filter(args, options_with_value(kExplain));
@@ -393,11 +429,16 @@ int explain(const std::vector<std::string>& args, World& world) {
   const auto settings = to_settings(*options, taken->filter, world);
   if (!settings) return report_error(world, settings.error());
   if (options->words.empty())
-    return report_error(world, {base::ErrorKind::Usage, "which log?",
-                                {"name one or more files, or - for standard input: journalctl -k | fwtrace explain -"}});
+    return report_error(
+        world, {base::ErrorKind::Usage,
+                "which log?",
+                {"name one or more files, or - for standard input: journalctl -k | fwtrace explain -"}});
   const std::vector<std::string> rules = options->all("--rules");
-  if (std::count(options->words.begin(), options->words.end(), "-") + std::count(rules.begin(), rules.end(), "-") > 1)
-    return report_error(world, {base::ErrorKind::Usage, "standard input can be read once: \"-\" is both a log and --rules",
+  if (std::count(options->words.begin(), options->words.end(), "-") +
+          std::count(rules.begin(), rules.end(), "-") >
+      1)
+    return report_error(world, {base::ErrorKind::Usage,
+                                "standard input can be read once: \"-\" is both a log and --rules",
                                 {"put one of them into a file"}});
   base::Sources sources;
   const auto book = read_rule_files(rules, world, sources);

@@ -76,8 +76,10 @@ base::Result<Options> parse_options(const CommandRow& command, const std::vector
                           {"\"fwtrace " + std::string(command.name) + " --help\" lists the options"});
     }
     if (const auto at = what.find(": 1 required"); at != std::string::npos)
-      return base::fail(base::ErrorKind::Usage, "\"" + what.substr(0, at) + "\" needs a value: " + value_of(command, what.substr(0, at)),
-                        {"\"fwtrace " + std::string(command.name) + " --help\" lists the options"});
+      return base::fail(
+          base::ErrorKind::Usage,
+          "\"" + what.substr(0, at) + "\" needs a value: " + value_of(command, what.substr(0, at)),
+          {"\"fwtrace " + std::string(command.name) + " --help\" lists the options"});
     return base::fail(base::ErrorKind::Usage, what,
                       {"\"fwtrace " + std::string(command.name) + " --help\" lists the options"});
   }
@@ -94,13 +96,15 @@ std::vector<std::string> options_with_value(const CommandRow& command) {
 }
 
 std::string print_help(const CommandRow& command) {
-  std::string out = "usage: fwtrace " + std::string(command.name) + " " + std::string(command.arguments) + "\n";
+  std::string out =
+      "usage: fwtrace " + std::string(command.name) + " " + std::string(command.arguments) + "\n";
   out += std::string(command.purpose) + "\n\n";
   std::size_t width = 0;
   std::vector<std::string> heads;
   for (const OptionRow& row : command.options) {
     std::string head;
-    for (const std::string_view name : base::split(row.names, ',')) head += (head.empty() ? "" : ", ") + std::string(name);
+    for (const std::string_view name : base::split(row.names, ','))
+      head += (head.empty() ? "" : ", ") + std::string(name);
     if (!head.starts_with("-") || head.starts_with("--")) head = "    " + head;
     if (!row.value.empty()) head += " " + std::string(row.value);
     width = std::max(width, base::display_width(head));
@@ -111,9 +115,10 @@ std::string print_help(const CommandRow& command) {
            std::string(command.options[i].help) + "\n";
   }
   if (command.takes_filter) {
-    out += "\nFILTER: iptables' words for a packet, such as\n"
-           "  -p tcp --dport 80   ! -s 10.0.0.0/8   -i eth0   -o virbr+   --icmp-type echo-request   -m mark --mark 1   -4\n"
-           "  a condition holds if it held anywhere on the packet's way, before or after NAT\n";
+    out +=
+        "\nFILTER: iptables' words for a packet, such as\n"
+        "  -p tcp --dport 80   ! -s 10.0.0.0/8   -i eth0   -o virbr+   --icmp-type echo-request   -m mark --mark 1   -4\n"
+        "  a condition holds if it held anywhere on the packet's way, before or after NAT\n";
   }
   if (!command.examples.empty()) out += "\nexamples:\n";
   for (const std::string_view example : command.examples) out += "  " + std::string(example) + "\n";

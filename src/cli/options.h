@@ -15,9 +15,9 @@
 namespace fwtrace::cli {
 
 struct OptionRow {
-  std::string_view names;   // "-q,--quiet", as CLI11 takes them; the long name is the option's name
-  std::string_view value;   // "FILE", or "" for a flag
-  std::string_view help;    // one line, lower case
+  std::string_view names;  // "-q,--quiet", as CLI11 takes them; the long name is the option's name
+  std::string_view value;  // "FILE", or "" for a flag
+  std::string_view help;   // one line, lower case
 };
 
 struct CommandRow {

@@ -41,7 +41,8 @@ base::Result<ruleset::Rulebook> read_rule_files(const std::vector<std::string>& 
     auto whole = base::read_whole(path, world.in, kMaxRules);
     if (!whole) {
       base::Error error = std::move(whole.error());
-      if (error.message.find("directory") != std::string::npos && error.message.find("No such") == std::string::npos)
+      if (error.message.find("directory") != std::string::npos &&
+          error.message.find("No such") == std::string::npos)
         error.hints = {"name the file with the rules, made by: iptables-save > rules.save"};
       return std::unexpected(std::move(error));
     }
@@ -55,23 +56,27 @@ base::Result<ruleset::Rulebook> read_rule_files(const std::vector<std::string>& 
                         {"the lines of nft monitor trace carry the rules' text themselves: leave out --rules",
                          "for rules that iptables wrote: iptables-save > rules.save"});
     say_diagnostics(diagnostics, world, sources);
-    return base::fail(base::ErrorKind::Input, "\"" + path + "\" holds no iptables rules",
-                      {"what is read: iptables-save, iptables -S [-v], iptables -L -n -v --line-numbers",
-                       text.find("TRACE: ") != std::string::npos ? "it looks like a log: fwtrace explain " + path
-                                                                 : "save them with: iptables-save > rules.save"});
+    return base::fail(
+        base::ErrorKind::Input, "\"" + path + "\" holds no iptables rules",
+        {"what is read: iptables-save, iptables -S [-v], iptables -L -n -v --line-numbers",
+         text.find("TRACE: ") != std::string::npos ? "it looks like a log: fwtrace explain " + path
+                                                   : "save them with: iptables-save > rules.save"});
   }
   say_diagnostics(diagnostics, world, sources);
   for (const packet::Family family : {packet::Family::Ip, packet::Family::Ip6}) {
-    if (holds_rules(book, family, ruleset::Backend::Legacy) && holds_rules(book, family, ruleset::Backend::NftCompat)) {
-      warn(world, std::string("two backends hold ") + (family == packet::Family::Ip ? "IPv4" : "IPv6") +
-                      " rules at once (iptables-legacy and iptables-nft): a packet must pass both, and kernel TRACE "
-                      "lines show the legacy one only");
+    if (holds_rules(book, family, ruleset::Backend::Legacy) &&
+        holds_rules(book, family, ruleset::Backend::NftCompat)) {
+      warn(world,
+           std::string("two backends hold ") + (family == packet::Family::Ip ? "IPv4" : "IPv6") +
+               " rules at once (iptables-legacy and iptables-nft): a packet must pass both, and kernel TRACE "
+               "lines show the legacy one only");
       legacy_warning = false;
     }
   }
   if (legacy_warning) {
-    warn(world, "two backends at once: the saved rules are those of iptables-nft, and the save says that "
-                "iptables-legacy tables are present too; kernel TRACE lines speak of the legacy ones");
+    warn(world,
+         "two backends at once: the saved rules are those of iptables-nft, and the save says that "
+         "iptables-legacy tables are present too; kernel TRACE lines speak of the legacy ones");
     hint(world, "save those as well: iptables-legacy-save > legacy.save; then --rules legacy.save");
   }
   return book;

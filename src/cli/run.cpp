@@ -27,8 +27,10 @@ std::size_t distance(std::string_view a, std::string_view b) {
         d[i][j] = i + j;
         continue;
       }
-      d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+      d[i][j] =
+          std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
     }
   }
   return d[a.size()][b.size()];
@@ -39,12 +41,13 @@ std::string overview() {
       "fwtrace: what happened to this packet in the Linux firewall, rule by rule, and why\n\n"
       "usage: fwtrace COMMAND …\n\n";
   for (const Command& command : kCommands)
-    out += "  fwtrace " + std::string(command.row.name) + " " + std::string(command.row.arguments) + "\n      " +
-           std::string(command.row.purpose) + "\n";
-  out += "\n  fwtrace COMMAND --help    options and examples\n"
-         "  fwtrace --version\n\n"
-         "start here:\n"
-         "  fwtrace explain /var/log/kern.log --rules rules.save    (iptables-save > rules.save)\n";
+    out += "  fwtrace " + std::string(command.row.name) + " " + std::string(command.row.arguments) +
+           "\n      " + std::string(command.row.purpose) + "\n";
+  out +=
+      "\n  fwtrace COMMAND --help    options and examples\n"
+      "  fwtrace --version\n\n"
+      "start here:\n"
+      "  fwtrace explain /var/log/kern.log --rules rules.save    (iptables-save > rules.save)\n";
   return out;
 }
 
@@ -76,15 +79,19 @@ int run(const std::vector<std::string>& args, World& world) {
   const std::string list = "\"fwtrace --help\" lists the commands";
   for (const std::string_view later : {"trace", "predict", "check", "rules", "snapshot", "doctor"}) {
     if (name == later)
-      return report_error(world, {base::ErrorKind::Usage, "\"" + name + "\" is not in this version yet", {list}});
+      return report_error(world,
+                          {base::ErrorKind::Usage, "\"" + name + "\" is not in this version yet", {list}});
   }
   std::vector<std::string> hints;
   if (first.starts_with("-"))
-    hints.push_back("this version reads logs; it does not trace live yet: fwtrace explain FILE " + first + " …");
+    hints.push_back("this version reads logs; it does not trace live yet: fwtrace explain FILE " + first +
+                    " …");
   for (const Command& command : kCommands) {
-    if (distance(name, command.row.name) <= 2) hints.push_back("did you mean \"" + std::string(command.row.name) + "\"?");
+    if (distance(name, command.row.name) <= 2)
+      hints.push_back("did you mean \"" + std::string(command.row.name) + "\"?");
   }
-  if (hints.empty() && ::access(first.c_str(), R_OK) == 0) hints.push_back("to read a log: fwtrace explain " + first);
+  if (hints.empty() && ::access(first.c_str(), R_OK) == 0)
+    hints.push_back("to read a log: fwtrace explain " + first);
   hints.push_back(list);
   return report_error(world, {base::ErrorKind::Usage, "unknown command \"" + name + "\"", hints});
 }

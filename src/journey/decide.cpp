@@ -50,7 +50,8 @@ std::string fell_out_of(const Journey& journey, const Step& policy) {
 
 class Decider {
  public:
-  Decider(Journey& journey, const Evidence& evidence) : j_(journey), e_(evidence), last_(journey.steps.back()) {
+  Decider(Journey& journey, const Evidence& evidence)
+      : j_(journey), e_(evidence), last_(journey.steps.back()) {
     last_index_ = static_cast<std::uint32_t>(journey.steps.size() - 1);
   }
 
@@ -58,7 +59,8 @@ class Decider {
     CHECK(e_.seen != nullptr);
     j_.outcome = Outcome{};
     j_.outcome.step = last_index_;
-    if (e_.doubtful_backend) out().assumes.push_back("the iptables-nft rules given are the ones that were traced");
+    if (e_.doubtful_backend)
+      out().assumes.push_back("the iptables-nft rules given are the ones that were traced");
     if (is_drop(last_.did)) return dropped();
     if (last_.did == Did::Queue || last_.did == Did::Stolen) return queued();
     if (j_.dialect == Dialect::KernelLog) legacy();
@@ -71,9 +73,11 @@ class Decider {
   void dropped() {
     out().kind = last_.did == Did::Reject ? OutcomeKind::Rejected : OutcomeKind::Dropped;
     if (last_.did == Did::PolicyDrop) {
-      out().because = "no rule of " + fell_out_of(j_, last_) + " decided, so the policy of " + text(last_.chain) + " (DROP) did";
+      out().because = "no rule of " + fell_out_of(j_, last_) + " decided, so the policy of " +
+                      text(last_.chain) + " (DROP) did";
     } else {
-      out().because = passed_over() + entry_name(last_) + (last_.did == Did::Reject ? ", which rejects" : ", which drops");
+      out().because = passed_over() + entry_name(last_) +
+                      (last_.did == Did::Reject ? ", which rejects" : ", which drops");
       if (last_.rule != nullptr && last_.rule->conditional && !*last_.rule->conditional)
         out().because += " everything that reaches it";
     }
@@ -87,7 +91,8 @@ class Decider {
 
   // Rules that did not match are never logged: what is missing before the deciding rule did not match.
   std::string passed_over() const {
-    if (last_.number < 2 || j_.dialect != Dialect::KernelLog || j_.overlaps_loss || j_.damaged) return "it matched ";
+    if (last_.number < 2 || j_.dialect != Dialect::KernelLog || j_.overlaps_loss || j_.damaged)
+      return "it matched ";
     std::size_t matched = 0;
     for (const Step& step : j_.steps) {
       matched += step.chain == last_.chain && step.table == last_.table && step.hook == last_.hook &&
@@ -95,15 +100,18 @@ class Decider {
                      ? 1U
                      : 0U;
     }
-    const std::string before = last_.number == 2 ? "rule 1" : "rules 1 to " + std::to_string(last_.number - 1);
+    const std::string before =
+        last_.number == 2 ? "rule 1" : "rules 1 to " + std::to_string(last_.number - 1);
     if (matched == 0) return before + " did not match, it matched ";
     return "no rule before that decided, it matched ";
   }
 
   void queued() {
     out().kind = last_.did == Did::Queue ? OutcomeKind::Queued : OutcomeKind::Stolen;
-    out().because = entry_name(last_) + (last_.did == Did::Queue ? " gave it to a program in user space (NFQUEUE), and it did not come back"
-                                                                 : " took it out of the normal way (stolen)");
+    out().because =
+        entry_name(last_) + (last_.did == Did::Queue
+                                 ? " gave it to a program in user space (NFQUEUE), and it did not come back"
+                                 : " took it out of the normal way (stolen)");
   }
 
   bool to_lo() const {
@@ -112,7 +120,8 @@ class Decider {
   }
   bool came_in() const {
     for (const Step& step : j_.steps) {
-      if (step.hook == Hook::Prerouting || step.hook == Hook::Forward || step.hook == Hook::Ingress) return true;
+      if (step.hook == Hook::Prerouting || step.hook == Hook::Forward || step.hook == Hook::Ingress)
+        return true;
       if (step.hook == Hook::Output) return false;
     }
     return !j_.forms.empty() && !j_.forms.front().in.empty();
@@ -134,11 +143,14 @@ class Decider {
   }
   bool lets_through(const Step& step) const {
     if (j_.dialect == Dialect::KernelLog || step.table.text() == "filter")
-      return step.table.text() == "filter" && (is_accept(step.did) || step.did == Did::Queue);  // queue: it came back
+      return step.table.text() == "filter" &&
+             (is_accept(step.did) || step.did == Did::Queue);  // queue: it came back
     // nft: tables have any name. A rule that accepts, and not one of nat.
     if (step.did != Did::Accept) return false;
     for (const std::string_view word : {"nat", "NAT"}) {
-      if (step.table.text().find(word) != std::string_view::npos || step.chain.text().find(word) != std::string_view::npos) return false;
+      if (step.table.text().find(word) != std::string_view::npos ||
+          step.chain.text().find(word) != std::string_view::npos)
+        return false;
     }
     for (const std::string_view word : {"masquerade", "snat to", "dnat to", "redirect"}) {
       if (step.rule_text.find(word) != std::string::npos) return false;
@@ -146,11 +158,14 @@ class Decider {
     return true;
   }
   static std::string accepted_by(const Step& step) {
-    if (step.kind == EventKind::Policy && step.rule == nullptr) return "the policy of " + text(step.chain) + " let it pass";
+    if (step.kind == EventKind::Policy && step.rule == nullptr)
+      return "the policy of " + text(step.chain) + " let it pass";
     if (step.did == Did::Queue) return entry_name(step) + " gave it to user space, and it came back";
     return entry_name(step) + " accepted it";
   }
-  OutcomeKind way_out() const { return came_in() && !(j_.looped) ? OutcomeKind::Forwarded : OutcomeKind::Sent; }
+  OutcomeKind way_out() const {
+    return came_in() && !(j_.looped) ? OutcomeKind::Forwarded : OutcomeKind::Sent;
+  }
 
   // The hook the last step stands at, also when it is inside a user chain: the hook of its table's walk.
   Hook hook() const { return last_.hook; }
@@ -163,11 +178,13 @@ class Decider {
     const bool base_end = last_.kind == EventKind::Policy || last_.depth == 0;
     if (!accepted && (last_.did == Did::Unknown || last_.did == Did::PolicyUnknown)) {
       // nat cannot drop: iptables refuses DROP there. The policies of raw, mangle and security hardly ever do.
-      if (nat && (hook() == Hook::Postrouting || (base_end && !(j_.ends_early && last_.kind == EventKind::Rule)))) accepted = true;
+      if (nat &&
+          (hook() == Hook::Postrouting || (base_end && !(j_.ends_early && last_.kind == EventKind::Rule))))
+        accepted = true;
       else if (table != "filter" && last_.did == Did::PolicyUnknown) {
         accepted = true;
-        out().assumes.push_back("the policy of " + std::string(table) + " " + text(last_.chain) + " is ACCEPT" +
-                                (e_.has_rules ? "" : " (no ruleset given)"));
+        out().assumes.push_back("the policy of " + std::string(table) + " " + text(last_.chain) +
+                                " is ACCEPT" + (e_.has_rules ? "" : " (no ruleset given)"));
       } else if (table != "filter" && !next && (hook() == Hook::Postrouting || hook() == Hook::Input) &&
                  !e_.seen->ends_of_chains(j_.host)) {
         accepted = true;
@@ -182,8 +199,8 @@ class Decider {
 
   // The last step is known to have gone on within its table, yet nothing of that is there.
   bool is_open_end() const {
-    return last_.did == Did::Continue || last_.did == Did::Jump || last_.did == Did::Goto || last_.did == Did::Return ||
-           last_.did == Did::ChainEnd;
+    return last_.did == Did::Continue || last_.did == Did::Jump || last_.did == Did::Goto ||
+           last_.did == Did::Return || last_.did == Did::ChainEnd;
   }
 
   void legacy_accepted(const std::optional<Seen::Next>& next) {
@@ -193,10 +210,12 @@ class Decider {
       case Hook::Input: return passed(OutcomeKind::Delivered, how + ", and nothing behind that stopped it");
       case Hook::Postrouting:
         if (to_lo()) break;
-        return passed(way_out(), "it passed " + std::string(last_.table.text()) + " POSTROUTING, the last table on its way");
+        return passed(way_out(), "it passed " + std::string(last_.table.text()) +
+                                     " POSTROUTING, the last table on its way");
       case Hook::Forward:
       case Hook::Output:
-        out().assumes.push_back("nothing behind " + upper(hook()) + " stopped it: no table with a POSTROUTING chain is logged here");
+        out().assumes.push_back("nothing behind " + upper(hook()) +
+                                " stopped it: no table with a POSTROUTING chain is logged here");
         return passed(hook() == Hook::Forward ? OutcomeKind::Forwarded : way_out(), how);
       default: break;
     }
@@ -204,11 +223,13 @@ class Decider {
     out().kind = j_.ends_early ? OutcomeKind::Incomplete : OutcomeKind::Undecided;
     out().because = how + ", and nothing of INPUT or FORWARD follows: ";
     if (j_.ends_early) {
-      out().because += "the log ends here; if it is whole, no rule dropped it: look at routing (ip route get, rp_filter, ip_forward)";
+      out().because +=
+          "the log ends here; if it is whole, no rule dropped it: look at routing (ip route get, rp_filter, ip_forward)";
     } else {
       out().likely = OutcomeKind::Lost;
-      out().because += "it was lost in routing (no route, rp_filter, ip_forward off, address not local), or no table that "
-                       "is traced stands there";
+      out().because +=
+          "it was lost in routing (no route, rp_filter, ip_forward off, address not local), or no table that "
+          "is traced stands there";
     }
     see_answer();
   }
@@ -219,13 +240,15 @@ class Decider {
       out().kind = OutcomeKind::Incomplete;
       out().because = entry_name(last_) + " let it pass, and " + where + " would come next, but " + ends();
       if (!j_.overlaps_loss && hook() == Hook::Prerouting)
-        out().because += "; if the log is whole, no rule dropped it: look at routing (ip route get, rp_filter, ip_forward)";
+        out().because +=
+            "; if the log is whole, no rule dropped it: look at routing (ip route get, rp_filter, ip_forward)";
       see_answer();
       return;
     }
     if (next.place.hook == hook()) {
       out().kind = OutcomeKind::Incomplete;
-      out().because = where + " must come next, at the same hook, and is not there: lines are missing, or conntrack "
+      out().because = where +
+                      " must come next, at the same hook, and is not there: lines are missing, or conntrack "
                       "dropped it (table full)";
       see_answer();
       return;
@@ -234,10 +257,13 @@ class Decider {
     out().because = "no rule dropped it, yet " + where + " never came";
     switch (hook()) {
       case Hook::Prerouting:
-        out().because += ": between them stand routing (no route, rp_filter, ip_forward off, address not local) and the TTL";
+        out().because +=
+            ": between them stand routing (no route, rp_filter, ip_forward off, address not local) and the TTL";
         break;
       case Hook::Forward:
-      case Hook::Output: out().because += ": between them stands the way out (MTU, neighbour, a bridge port)"; break;
+      case Hook::Output:
+        out().because += ": between them stands the way out (MTU, neighbour, a bridge port)";
+        break;
       default: break;
     }
     see_answer();
@@ -252,7 +278,8 @@ class Decider {
     out().kind = OutcomeKind::Incomplete;
     const char* went = last_.did == Did::Jump || last_.did == Did::Goto ? ", which goes to chain " : nullptr;
     out().because = entry_name(last_);
-    if (last_.kind == EventKind::Return && last_.rule == nullptr) out().because = "chain " + text(last_.chain) + " ended";
+    if (last_.kind == EventKind::Return && last_.rule == nullptr)
+      out().because = "chain " + text(last_.chain) + " ended";
     if (went != nullptr && last_.rule != nullptr) out().because += went + last_.rule->target;
     else if (last_.kind == EventKind::Rule) out().because += " does not end the walk";
     out().because += ", so more lines must follow, but ";
@@ -263,40 +290,52 @@ class Decider {
   void legacy_unknown(const std::optional<Seen::Next>& next) {
     const bool open = j_.ends_early || j_.overlaps_loss;
     const bool in_filter = last_.table.text() == "filter";
-    out().kind = open && (next || last_.kind == EventKind::Rule) ? OutcomeKind::Incomplete : OutcomeKind::Undecided;
+    out().kind =
+        open && (next || last_.kind == EventKind::Rule) ? OutcomeKind::Incomplete : OutcomeKind::Undecided;
     std::string why;
     if (!e_.has_rules) why = "no ruleset given: ";
     else if (e_.misfit) why = "the ruleset does not fit the log: ";
     else if (last_.rule == nullptr) why = "the ruleset given does not hold this chain: ";
     else if (!last_.rule->target.empty()) why = "target \"" + last_.rule->target + "\" is not known: ";
     const std::string name = last_.kind == EventKind::Policy ? "the policy of " + text(last_.chain)
-                             : last_.kind == EventKind::Return ? "the unconditional rule " + std::to_string(last_.number) + " of " + text(last_.chain) + " (or a lost line)"
+                             : last_.kind == EventKind::Return
+                                 ? "the unconditional rule " + std::to_string(last_.number) + " of " +
+                                       text(last_.chain) + " (or a lost line)"
                              : last_.depth > 0 ? entry_name(last_)
                                                : "rule " + std::to_string(last_.number);
     if (open && last_.kind == EventKind::Return) {
       out().kind = OutcomeKind::Incomplete;
-      out().because = why + "the last line is return:" + std::to_string(last_.number) + " of " + text(last_.chain) +
-                      ", the chain's end or an unconditional rule, and " + ends();
+      out().because = why + "the last line is return:" + std::to_string(last_.number) + " of " +
+                      text(last_.chain) + ", the chain's end or an unconditional rule, and " + ends();
     } else if (open && last_.table.text() == "nat") {
-      out().because = why + "the last line is " + entry_name(last_) + ", which may go on to another chain, and " + ends();
+      out().because =
+          why + "the last line is " + entry_name(last_) + ", which may go on to another chain, and " + ends();
     } else if (next) {
       if (open && last_.kind == EventKind::Policy) {
         out().because = why + next_name(*next) + " would come next if " + name + " is ACCEPT, but " + ends();
       } else {
         out().likely = OutcomeKind::Dropped;
         out().because = why + name + " most likely dropped it, because nothing follows it";
-        if (open) out().because += j_.overlaps_loss ? " (unless that was lost: " + ends() + ")" : " (unless the log is just cut: it ends here)";
+        if (open)
+          out().because += j_.overlaps_loss ? " (unless that was lost: " + ends() + ")"
+                                            : " (unless the log is just cut: it ends here)";
         else out().because += ", and a packet that passes goes on to " + next_name(*next);
       }
-    } else if (hook() == Hook::Forward || hook() == Hook::Output || hook() == Hook::Input || hook() == Hook::None || in_filter) {
-      out().because = why + name + " decided, and whether it accepts or drops is not in the log: nothing would follow either way";
+    } else if (hook() == Hook::Forward || hook() == Hook::Output || hook() == Hook::Input ||
+               hook() == Hook::None || in_filter) {
+      out().because =
+          why + name +
+          " decided, and whether it accepts or drops is not in the log: nothing would follow either way";
       if (hook() == Hook::Output && last_.kind == EventKind::Policy && last_.number == 1) {
         out().likely = OutcomeKind::Sent;
-        out().because += "; the chain is empty (policy:1), so with DROP this machine could send nothing at all";
+        out().because +=
+            "; the chain is empty (policy:1), so with DROP this machine could send nothing at all";
       }
-      if (open && out().kind == OutcomeKind::Incomplete) out().because = why + "the last line is " + entry_name(last_) + ", and " + ends();
+      if (open && out().kind == OutcomeKind::Incomplete)
+        out().because = why + "the last line is " + entry_name(last_) + ", and " + ends();
       if (hook() == Hook::None)
-        out().because = why + "the last line is inside chain " + text(last_.chain) + ", and which hook that belongs to is not in the log";
+        out().because = why + "the last line is inside chain " + text(last_.chain) +
+                        ", and which hook that belongs to is not in the log";
     } else {
       out().because = why + name + " is the last line, and whether it accepts or drops is not in the log";
     }
@@ -339,14 +378,16 @@ class Decider {
   void nft() {
     if (last_.did == Did::Headers) {
       out().kind = OutcomeKind::Incomplete;
-      out().because = "the last line is the headers at the start of chain " + text(last_.chain) + "; what its rules said is missing";
+      out().because = "the last line is the headers at the start of chain " + text(last_.chain) +
+                      "; what its rules said is missing";
       return;
     }
     if (is_accept(last_.did) || last_.did == Did::PolicyUnknown) return nft_accepted();
     // nft and xtables-monitor do not print the end of every chain; a rule that continues must be followed by
     // another or by the policy of its base chain.
     out().kind = OutcomeKind::Incomplete;
-    out().because = "the last line does not end the walk of chain " + text(last_.chain) + ", and no verdict follows";
+    out().because =
+        "the last line does not end the walk of chain " + text(last_.chain) + ", and no verdict follows";
     if (j_.ends_early) out().because += ": the input ends here";
     see_answer();
   }
@@ -361,12 +402,14 @@ class Decider {
       const std::string where = "chain " + text(next->chain) + " of table " + text(next->table);
       if (j_.ends_early || j_.overlaps_loss) {
         out().kind = OutcomeKind::Incomplete;
-        out().because = how + ", and " + where + " would come next (other packets of this trace met it), but " + ends();
+        out().because =
+            how + ", and " + where + " would come next (other packets of this trace met it), but " + ends();
       } else {
         out().kind = OutcomeKind::Undecided;
         if (hook() == Hook::Prerouting || hook() == Hook::Ingress) out().kind = OutcomeKind::Lost;
         else out().likely = OutcomeKind::Lost;
-        out().because = how + ", yet " + where + ", which other packets of this trace met next, never came: lines are missing, "
+        out().because = how + ", yet " + where +
+                        ", which other packets of this trace met next, never came: lines are missing, "
                         "or it was lost between the two (routing, rp_filter, TTL, multicast)";
       }
       see_answer();
@@ -379,7 +422,8 @@ class Decider {
       const bool in = !form->in.empty(), out = !form->out.empty();
       if (in && out) at = Hook::Forward;
       else if (out) at = Hook::Postrouting;
-      else if (in && j_.family == packet::Family::Arp) at = Hook::Input;  // arp has no other hook on the way in
+      else if (in && j_.family == packet::Family::Arp)
+        at = Hook::Input;  // arp has no other hook on the way in
     }
     if (last_.did == Did::PolicyUnknown) {
       out().kind = OutcomeKind::Undecided;
@@ -389,11 +433,12 @@ class Decider {
     }
     // With an input device only, prerouting and input look alike; the chain's name decided. Elsewhere both of the
     // possible hooks mean the same outcome.
-    if (at == Hook::Input && packet::hook_of_chain(last_.chain.text()) == Hook::None && j_.family != packet::Family::Arp)
-      out().assumes.push_back("chain " + text(last_.chain) + " is attached at input (by its name: the trace does not say)");
+    if (at == Hook::Input && packet::hook_of_chain(last_.chain.text()) == Hook::None &&
+        j_.family != packet::Family::Arp)
+      out().assumes.push_back("chain " + text(last_.chain) +
+                              " is attached at input (by its name: the trace does not say)");
     switch (at) {
-      case Hook::Input:
-        return passed(OutcomeKind::Delivered, how + "; no later chain dropped it");
+      case Hook::Input: return passed(OutcomeKind::Delivered, how + "; no later chain dropped it");
       case Hook::Postrouting:
       case Hook::Egress:
         if (to_lo()) break;
@@ -401,15 +446,18 @@ class Decider {
       case Hook::Forward:
       case Hook::Output:
         if (to_lo()) break;
-        return passed(at == Hook::Forward ? OutcomeKind::Forwarded : way_out(), how + "; no later chain dropped it");
+        return passed(at == Hook::Forward ? OutcomeKind::Forwarded : way_out(),
+                      how + "; no later chain dropped it");
       default: break;
     }
     if (at == Hook::Prerouting || at == Hook::Ingress || at == Hook::None) {
-      const bool later = e_.seen->nft_chain_at(j_.host, Hook::Input) && e_.seen->nft_chain_at(j_.host, Hook::Forward);
+      const bool later =
+          e_.seen->nft_chain_at(j_.host, Hook::Input) && e_.seen->nft_chain_at(j_.host, Hook::Forward);
       if (later && at != Hook::None && !j_.ends_early && !j_.overlaps_loss) {
         out().kind = OutcomeKind::Lost;
-        out().because = "no chain dropped it, yet neither an input nor a forward chain came: between them stand routing "
-                        "(no route, rp_filter, forwarding off, address not local), the TTL and multicast groups nobody joined";
+        out().because =
+            "no chain dropped it, yet neither an input nor a forward chain came: between them stand routing "
+            "(no route, rp_filter, forwarding off, address not local), the TTL and multicast groups nobody joined";
         see_answer();
         return;
       }
@@ -430,13 +478,15 @@ class Decider {
 bool is_answer(const Journey& asked, const Journey& later) {
   const Packet* q = asked.last_form();
   const Packet* a = later.first_form();
-  if (q == nullptr || a == nullptr || !asked.host.is(later.host) || q->source.empty() || a->source.empty()) return false;
+  if (q == nullptr || a == nullptr || !asked.host.is(later.host) || q->source.empty() || a->source.empty())
+    return false;
   // The answer comes from where the packet was going; behind a masquerade its destination may be ours.
   if (!(a->source == q->destination) || a->protocol != q->protocol) return false;
   if (const Icmp* request = packet::find_icmp(*q)) {
     const Icmp* reply = packet::find_icmp(*a);
-    const bool echo = reply != nullptr && request->type && reply->type &&
-                      ((*request->type == 8 && *reply->type == 0) || (*request->type == 128 && *reply->type == 129));
+    const bool echo =
+        reply != nullptr && request->type && reply->type &&
+        ((*request->type == 8 && *reply->type == 0) || (*request->type == 128 && *reply->type == 129));
     return echo && request->sequence && request->sequence == reply->sequence &&
            (request->id == reply->id || !(a->destination == q->source));
   }
@@ -444,7 +494,9 @@ bool is_answer(const Journey& asked, const Journey& later) {
   const bool same_flow = a->destination == q->source && a->ports.destination == q->ports.source;
   if (const Tcp* asked_tcp = packet::find_tcp(*q)) {
     const Tcp* answer_tcp = packet::find_tcp(*a);
-    if (answer_tcp == nullptr || !asked_tcp->seq || !answer_tcp->ack_seq || !answer_tcp->flags || !asked_tcp->flags) return false;
+    if (answer_tcp == nullptr || !asked_tcp->seq || !answer_tcp->ack_seq || !answer_tcp->flags ||
+        !asked_tcp->flags)
+      return false;
     if ((*answer_tcp->flags & packet::kRst) != 0) return false;  // may come from a firewall's REJECT
     const bool begins = (*asked_tcp->flags & (packet::kSyn | packet::kFin)) != 0;
     const std::uint32_t least = *asked_tcp->seq + (begins ? 1 : 0);

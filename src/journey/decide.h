@@ -16,9 +16,9 @@ namespace fwtrace::journey {
 
 struct Evidence {
   const Seen* seen = nullptr;
-  bool has_rules = false;        // is there a ruleset for this journey's family
-  bool doubtful_backend = false; // it is of the other backend than the trace
-  bool misfit = false;           // it does not fit this journey: its verdicts are not to be trusted
+  bool has_rules = false;         // is there a ruleset for this journey's family
+  bool doubtful_backend = false;  // it is of the other backend than the trace
+  bool misfit = false;            // it does not fit this journey: its verdicts are not to be trusted
   // Walks journeys whose packets came from where the given one went, until the visitor says false; may be empty.
   std::function<void(const packet::Packet&, const std::function<bool(const Journey&)>&)> from_there;
 };

@@ -13,9 +13,10 @@ using trace::Dialect;
 using trace::Event;
 using trace::EventKind;
 
-constexpr std::size_t kSameKeySearch = 32;  // how many journeys with the same identity are asked, newest first
-constexpr std::size_t kWeakSearch = 64;  // how many of the newest journeys a damaged line is held against
-constexpr std::uint64_t kLossReach = 64; // events before a loss whose journeys it may have hurt
+constexpr std::size_t kSameKeySearch =
+    32;                                   // how many journeys with the same identity are asked, newest first
+constexpr std::size_t kWeakSearch = 64;   // how many of the newest journeys a damaged line is held against
+constexpr std::uint64_t kLossReach = 64;  // events before a loss whose journeys it may have hurt
 
 bool came_in_by_lo(const Event& event) { return event.packet != nullptr && event.packet->in.text() == "lo"; }
 
@@ -29,15 +30,15 @@ std::uint64_t trace_key(const Event& event) {
 struct Grouper::Open {
   Journey journey;
   Position position;
-  std::uint64_t key = 0;         // 0 = weak: no identity
+  std::uint64_t key = 0;  // 0 = weak: no identity
   Links same_key;
   std::uint64_t source_key = 0;  // 0 = its source is not known
   Links from_source;
   std::uint64_t last_event = 0;
   base::Stamp last_time;
-  std::uint64_t last_form = 0;   // the reader's number of the newest form
-  bool loss_since = false;       // lines were lost since its last event
-  bool near_end = false;         // a file ended right behind it
+  std::uint64_t last_form = 0;  // the reader's number of the newest form
+  bool loss_since = false;      // lines were lost since its last event
+  bool near_end = false;        // a file ended right behind it
 };
 
 Grouper::Grouper(Seen& seen, Summary& summary, Give give, GroupLimits limits)
@@ -75,7 +76,8 @@ Hook Grouper::cached_hook(const Event& event) {
     return hook;
   }
   const auto slot_of = (reinterpret_cast<std::uintptr_t>(event.chain.address()) >> 5 ^
-                        reinterpret_cast<std::uintptr_t>(event.table.address()) >> 6) % known_hooks_.size();
+                        reinterpret_cast<std::uintptr_t>(event.table.address()) >> 6) %
+                       known_hooks_.size();
   KnownHook& known = known_hooks_[slot_of];
   if (!known.chain.is(event.chain) || !known.table.is(event.table) || !known.host.is(event.host) ||
       known.family != event.family || known.kind != event.kind) {
@@ -96,7 +98,8 @@ Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
   const bool in_lo = came_in_by_lo(event);
   const auto fits = [&](Open& open, bool same_trace_id) {
     if (open.journey.dialect != event.dialect || !open.journey.host.is(event.host)) return false;
-    if (events_ - open.last_event > limits_.window || open.journey.steps.size() >= limits_.max_steps) return false;
+    if (events_ - open.last_event > limits_.window || open.journey.steps.size() >= limits_.max_steps)
+      return false;
     if (!is_in_time(open, event) || !open.position.can_follow(event, hook, in_lo)) return false;
     if (event.packet == nullptr || open.journey.forms.empty()) return true;
     const bool boundary = open.position.leaves_table(event, hook);
@@ -114,8 +117,10 @@ Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
       // Of several that fit, the one that came furthest: it is the closest predecessor.
       Open* best = nullptr;
       std::size_t looked = 0;
-      for (Open* open = known->second; open != nullptr && looked < kSameKeySearch; open = open->same_key.older, ++looked) {
-        if (fits(*open, false) && (best == nullptr || open->journey.steps.size() > best->journey.steps.size()))
+      for (Open* open = known->second; open != nullptr && looked < kSameKeySearch;
+           open = open->same_key.older, ++looked) {
+        if (fits(*open, false) &&
+            (best == nullptr || open->journey.steps.size() > best->journey.steps.size()))
           best = open;
       }
       if (best != nullptr) return best;
@@ -156,7 +161,8 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
     remember(by_source_, open.source_key, &Open::from_source, open);
   }
   set_start(open, event, hook);
-  if (open.journey.starts_late && loss_just_now_) open.journey.overlaps_loss = open.journey.loss_inside = true;
+  if (open.journey.starts_late && loss_just_now_)
+    open.journey.overlaps_loss = open.journey.loss_inside = true;
   loss_just_now_ = false;
   return open;
 }
@@ -170,7 +176,8 @@ void Grouper::set_start(Open& open, const Event& event, Hook hook) {
     // that is so shows in the rules that follow (append clears the mark).
     if (event.kind != EventKind::Headers && event.packet == nullptr) {
       j.starts_late = true;
-      j.starts_late_why = "the first line is in the middle of chain " + where + ", without the packet's headers";
+      j.starts_late_why =
+          "the first line is in the middle of chain " + where + ", without the packet's headers";
     } else if (hook == Hook::Input || hook == Hook::Forward || hook == Hook::Postrouting) {
       j.starts_late = true;
       j.starts_late_why = "the first chain seen is " + where;
@@ -185,7 +192,8 @@ void Grouper::set_start(Open& open, const Event& event, Hook hook) {
     j.starts_late_why = "the first line is in " + where;
   } else if (event.table.text() != "raw" && seen_.table(event.host, event.family, "raw")) {
     j.starts_late = true;
-    j.starts_late_why = "the first line is in table " + std::string(event.table.text()) + ", yet table raw is logged in this log";
+    j.starts_late_why = "the first line is in table " + std::string(event.table.text()) +
+                        ", yet table raw is logged in this log";
   }
 }
 
@@ -203,10 +211,13 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
     open.last_form = event.form;
     j.damaged |= event.packet->damaged && event.dialect == Dialect::KernelLog;
   }
-  if (j.family == packet::Family::None || j.family == packet::Family::Inet || j.family == packet::Family::Netdev) {
+  if (j.family == packet::Family::None || j.family == packet::Family::Inet ||
+      j.family == packet::Family::Netdev) {
     j.family = event.family;
-    if (event.packet != nullptr && event.packet->version() == packet::IpVersion::V4) j.family = packet::Family::Ip;
-    if (event.packet != nullptr && event.packet->version() == packet::IpVersion::V6) j.family = packet::Family::Ip6;
+    if (event.packet != nullptr && event.packet->version() == packet::IpVersion::V4)
+      j.family = packet::Family::Ip;
+    if (event.packet != nullptr && event.packet->version() == packet::IpVersion::V6)
+      j.family = packet::Family::Ip6;
   }
 
   if (event.dialect != Dialect::KernelLog && open.position.leaves_table(event, hook)) {
@@ -234,13 +245,16 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
   if (!event.rule_text.empty()) step.rule_text = event.rule_text;
   if (step.hook != Hook::None) {
     // The base chain of a walk that was first seen inside a user chain tells the hook of that, too.
-    for (std::size_t i = j.steps.size() - 1; i-- > 0 && j.steps[i].hook == Hook::None && j.steps[i].table == step.table;)
+    for (std::size_t i = j.steps.size() - 1;
+         i-- > 0 && j.steps[i].hook == Hook::None && j.steps[i].table == step.table;)
       j.steps[i].hook = step.hook;
   }
 
-  if ((before == Hook::Postrouting || before == Hook::Output) && step.hook == Hook::Prerouting) j.looped = true;
+  if ((before == Hook::Postrouting || before == Hook::Output) && step.hook == Hook::Prerouting)
+    j.looped = true;
   if (j.starts_late && event.kind == EventKind::Rule &&
-      (event.rule_text.find("nftrace set") != std::string_view::npos || event.rule_text.ends_with("-j TRACE"))) {
+      (event.rule_text.find("nftrace set") != std::string_view::npos ||
+       event.rule_text.ends_with("-j TRACE"))) {
     j.starts_late = false;  // the user's own rule arms tracing here
     j.starts_late_why.clear();
   }
@@ -322,7 +336,8 @@ void Grouper::loss(const trace::Loss& loss) {
   summary_.add(loss);
   for (auto open = queue_.rbegin(); open != queue_.rend(); ++open) {
     if (events_ - (*open)->last_event > kLossReach) continue;
-    if ((*open)->journey.host == loss.host || loss.host.empty()) (*open)->journey.overlaps_loss = (*open)->loss_since = true;
+    if ((*open)->journey.host == loss.host || loss.host.empty())
+      (*open)->journey.overlaps_loss = (*open)->loss_since = true;
   }
   loss_just_now_ = true;
 }
@@ -335,16 +350,16 @@ void Grouper::end_of_input() {
   }
 }
 
-void Grouper::finish() {
-  give_finished(true);
-}
+void Grouper::finish() { give_finished(true); }
 
-void Grouper::for_each_from(const packet::Packet& asked, const std::function<bool(const Journey&)>& visit) const {
+void Grouper::for_each_from(const packet::Packet& asked,
+                            const std::function<bool(const Journey&)>& visit) const {
   static constexpr std::size_t kMost = 64;
   const auto known = by_source_.find(destination_key(asked) | 1);
   if (known == by_source_.end()) return;
   std::size_t looked = 0;
-  for (const Open* open = known->second; open != nullptr && looked < kMost; open = open->from_source.older, ++looked) {
+  for (const Open* open = known->second; open != nullptr && looked < kMost;
+       open = open->from_source.older, ++looked) {
     if (!visit(open->journey)) return;
   }
 }

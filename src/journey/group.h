@@ -31,9 +31,9 @@
 namespace fwtrace::journey {
 
 struct GroupLimits {
-  std::uint64_t window = 4096;             // a journey without an event for so many events is over
-  std::int64_t gap_us = 10'000'000;        // or for so long, by the log's own clock
-  std::size_t max_steps = 20'000;          // a longer one is split (and says so)
+  std::uint64_t window = 4096;       // a journey without an event for so many events is over
+  std::int64_t gap_us = 10'000'000;  // or for so long, by the log's own clock
+  std::size_t max_steps = 20'000;    // a longer one is split (and says so)
 };
 
 class Grouper : public trace::Sink {
@@ -79,13 +79,13 @@ class Grouper : public trace::Sink {
   GroupLimits limits_;
   std::uint64_t events_ = 0, serial_ = 0;
   base::Stamp now_;
-  std::deque<std::unique_ptr<Open>> queue_;                  // in order of the first event
+  std::deque<std::unique_ptr<Open>> queue_;  // in order of the first event
   std::vector<std::unique_ptr<Open>> spare_;
   Index by_key_;
-  Index by_source_;    // by source_key of the first form
+  Index by_source_;  // by source_key of the first form
   Index by_trace_id_;
-  std::uint64_t weak_open_ = 0;                              // journeys in the queue without an identity
-  Open* last_ = nullptr;                                     // of the event before: mostly right again
+  std::uint64_t weak_open_ = 0;  // journeys in the queue without an identity
+  Open* last_ = nullptr;         // of the event before: mostly right again
   bool loss_just_now_ = false;
   base::Stamp last_clock_;
 

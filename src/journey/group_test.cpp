@@ -14,17 +14,17 @@ namespace {
 
 // A SYN of one flow; every value differs from every other.
 struct Line {
-  std::string head;                       // "raw:PREROUTING:policy:2"
+  std::string head;  // "raw:PREROUTING:policy:2"
   std::string devices = "IN=eth0 OUT=";
   std::string source = "10.1.0.2", destination = "10.2.0.3";
   int id = 4711, ttl = 64, sport = 40000, dport = 80;
   unsigned seq = 1000;
-  std::string before = "";                // wrapper
+  std::string before = "";  // wrapper
   std::string text() const {
     return before + "TRACE: " + head + " " + devices + " SRC=" + source + " DST=" + destination +
            " LEN=60 TOS=0x00 PREC=0x00 TTL=" + std::to_string(ttl) + " ID=" + std::to_string(id) +
-           " DF PROTO=TCP SPT=" + std::to_string(sport) + " DPT=" + std::to_string(dport) + " SEQ=" + std::to_string(seq) +
-           " ACK=0 WINDOW=512 RES=0x00 SYN URGP=0 \n";
+           " DF PROTO=TCP SPT=" + std::to_string(sport) + " DPT=" + std::to_string(dport) +
+           " SEQ=" + std::to_string(seq) + " ACK=0 WINDOW=512 RES=0x00 SYN URGP=0 \n";
   }
 };
 
@@ -40,7 +40,8 @@ std::vector<std::string> group(const std::string& text, GroupLimits limits = {})
         std::string heads;
         for (const Step& s : j.steps) {
           if (!heads.empty()) heads += ' ';
-          heads += std::string(s.table.text()) + ":" + std::string(s.chain.text()) + ":" + std::to_string(s.number);
+          heads += std::string(s.table.text()) + ":" + std::string(s.chain.text()) + ":" +
+                   std::to_string(s.number);
         }
         out.push_back(heads);
       },
@@ -110,7 +111,8 @@ TEST(Group, TwoHostsInOneFileAreTwoPackets) {
 }
 
 TEST(Group, WhatLeavesByLoComesInAgain) {
-  Line a{"raw:OUTPUT:policy:2"}, b{"mangle:POSTROUTING:policy:1"}, c{"raw:PREROUTING:policy:2"}, d{"filter:INPUT:rule:3"};
+  Line a{"raw:OUTPUT:policy:2"}, b{"mangle:POSTROUTING:policy:1"}, c{"raw:PREROUTING:policy:2"},
+      d{"filter:INPUT:rule:3"};
   a.devices = b.devices = "IN= OUT=lo";
   c.devices = d.devices = "IN=lo OUT=";
   EXPECT_EQ(group(a.text() + b.text() + c.text() + d.text()).size(), 1U);
@@ -163,21 +165,23 @@ std::string nft(const std::string& id, const std::string& chain, const std::stri
 }
 std::string headers(int ip_id) {
   return "packet: iif \"eth0\" ip saddr 10.1.0.2 ip daddr 10.2.0.3 ip dscp cs0 ip ecn not-ect ip ttl 64 ip id " +
-         std::to_string(ip_id) + " ip protocol tcp ip length 60 tcp sport 4 tcp dport 80 tcp flags == syn tcp window 512";
+         std::to_string(ip_id) +
+         " ip protocol tcp ip length 60 tcp sport 4 tcp dport 80 tcp flags == syn tcp window 512";
 }
 
 TEST(Group, NftReusesATraceIdForAnotherPacketAtOnce) {
   const std::string one = nft("aa", "pre", headers(1)) + nft("aa", "pre", "policy accept") +
                           nft("aa", "input", headers(1)) + nft("aa", "input", "policy accept");
   std::string two = one;
-  for (std::size_t at = 0; (at = two.find("ip id 1", at)) != std::string::npos; ++at) two.replace(at, 7, "ip id 2");
+  for (std::size_t at = 0; (at = two.find("ip id 1", at)) != std::string::npos; ++at)
+    two.replace(at, 7, "ip id 2");
   EXPECT_EQ(group(one + two).size(), 2U);
   EXPECT_EQ(group(one + one).size(), 2U);  // even with the same headers: it met "pre" twice
 }
 
 TEST(Group, NftChangesTheTraceIdOfOnePacket) {
-  EXPECT_EQ(group(nft("aa", "pre", headers(1)) + nft("aa", "pre", "policy accept") + nft("bb", "input", headers(1)) +
-                  nft("bb", "input", "policy accept"))
+  EXPECT_EQ(group(nft("aa", "pre", headers(1)) + nft("aa", "pre", "policy accept") +
+                  nft("bb", "input", headers(1)) + nft("bb", "input", "policy accept"))
                 .size(),
             1U);
 }

@@ -42,11 +42,13 @@ bool agree_on_destination(const Packet& a, const Packet& b) {
 bool agree_on_transport(const Packet& a, const Packet& b) {
   if (const Tcp* t = packet::find_tcp(a)) {
     const Tcp* u = packet::find_tcp(b);
-    return u == nullptr || (agree(t->seq, u->seq) && agree(t->ack_seq, u->ack_seq) && agree(t->flags, u->flags));
+    return u == nullptr ||
+           (agree(t->seq, u->seq) && agree(t->ack_seq, u->ack_seq) && agree(t->flags, u->flags));
   }
   if (const Icmp* i = packet::find_icmp(a)) {
     const Icmp* j = packet::find_icmp(b);
-    return j == nullptr || (agree(i->type, j->type) && agree(i->code, j->code) && agree(i->sequence, j->sequence));
+    return j == nullptr ||
+           (agree(i->type, j->type) && agree(i->code, j->code) && agree(i->sequence, j->sequence));
   }
   const auto* x = std::get_if<Udp>(&a.transport);
   const auto* y = std::get_if<Udp>(&b.transport);
@@ -56,7 +58,8 @@ bool agree_on_transport(const Packet& a, const Packet& b) {
 }  // namespace
 
 namespace {
-std::uint64_t endpoint_key(const packet::IpAddress& address, const Maybe<std::uint16_t>& port, const Maybe<std::uint8_t>& protocol) {
+std::uint64_t endpoint_key(const packet::IpAddress& address, const Maybe<std::uint16_t>& port,
+                           const Maybe<std::uint8_t>& protocol) {
   std::uint64_t high = 0, low = 0;
   std::memcpy(&high, address.bytes.data(), 8);
   std::memcpy(&low, address.bytes.data() + 8, 8);
@@ -64,7 +67,9 @@ std::uint64_t endpoint_key(const packet::IpAddress& address, const Maybe<std::ui
 }
 }  // namespace
 
-std::uint64_t source_key(const Packet& packet) { return endpoint_key(packet.source, packet.ports.source, packet.protocol); }
+std::uint64_t source_key(const Packet& packet) {
+  return endpoint_key(packet.source, packet.ports.source, packet.protocol);
+}
 std::uint64_t destination_key(const Packet& packet) {
   return endpoint_key(packet.destination, packet.ports.destination, packet.protocol);
 }
@@ -79,11 +84,15 @@ std::uint64_t identity_key(const trace::Event& event) {
     for (const std::uint8_t byte : arp->target_ip.bytes) hash = mix(hash, byte);
     return hash | 1;
   }
-  if ((p->source.empty() && p->source_text.empty()) || (p->destination.empty() && p->destination_text.empty())) return 0;
+  if ((p->source.empty() && p->source_text.empty()) ||
+      (p->destination.empty() && p->destination_text.empty()))
+    return 0;
   hash = mix(hash, static_cast<std::uint64_t>(p->source.version) << 32 | number(p->id));
-  hash = mix(hash, number(p->length) << 24 | (number(p->protocol) & 0xFF) << 16 | (number(p->fragment_offset) & 0xFFFF));
+  hash = mix(hash, number(p->length) << 24 | (number(p->protocol) & 0xFF) << 16 |
+                       (number(p->fragment_offset) & 0xFFFF));
   hash = mix(hash, (p->df ? 1U : 0U) | (p->mf ? 2U : 0U));  // a clone made by TEE has DF set
-  if (!p->extensions.empty()) hash = mix(hash, number(p->extensions.back().id) ^ number(p->extensions.back().fragment_offset) << 33);
+  if (!p->extensions.empty())
+    hash = mix(hash, number(p->extensions.back().id) ^ number(p->extensions.back().fragment_offset) << 33);
   if (const Tcp* tcp = packet::find_tcp(*p)) {
     hash = mix(hash, number(tcp->seq) << 32 ^ number(tcp->ack_seq));
     hash = mix(hash, number(tcp->flags));
@@ -96,7 +105,8 @@ std::uint64_t identity_key(const trace::Event& event) {
 }
 
 bool same_packet(const Packet& a, const Packet& b, bool may_rewrite, bool may_rewrite_both) {
-  if (a.version() != b.version() && a.version() != packet::IpVersion::None && b.version() != packet::IpVersion::None)
+  if (a.version() != b.version() && a.version() != packet::IpVersion::None &&
+      b.version() != packet::IpVersion::None)
     return false;
   if (!agree(a.protocol, b.protocol) || !agree(a.id, b.id) || !agree(a.length, b.length) ||
       !agree(a.fragment_offset, b.fragment_offset) || !agree_on_transport(a, b))

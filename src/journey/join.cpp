@@ -104,7 +104,8 @@ void Joiner::does_not_fit(const Step& step, std::string_view reason, std::string
   d.code = "ruleset-does-not-fit";
   d.place = step.place;
   d.message = "the ruleset does not fit the log: " + std::move(message);
-  d.hints = {"was it saved on this machine, at the time of the log? (rules or backend may have changed since)"};
+  d.hints = {
+      "was it saved on this machine, at the time of the log? (rules or backend may have changed since)"};
   complain_(std::move(d));
 }
 
@@ -134,9 +135,9 @@ void Joiner::read_legacy(Journey& journey, std::size_t i) {
 
   if (step.kind == EventKind::Rule) {
     if (rule == nullptr) {
-      does_not_fit(step, "number", "the log says " + asks + " of " + quoted(step.table, step.chain) +
-                                       ", which has " + std::to_string(rules.size()) +
-                                       (rules.size() == 1 ? " rule" : " rules"));
+      does_not_fit(step, "number",
+                   "the log says " + asks + " of " + quoted(step.table, step.chain) + ", which has " +
+                       std::to_string(rules.size()) + (rules.size() == 1 ? " rule" : " rules"));
       return infer(journey, i);
     }
     step.rule = rule;
@@ -148,10 +149,11 @@ void Joiner::read_legacy(Journey& journey, std::size_t i) {
     const bool verdict = rule->effect == Effect::Accept || rule->effect == Effect::Drop ||
                          rule->effect == Effect::Return || rule->effect == Effect::Queue;
     if (!verdict || rule->conditional.value_or(false)) {
-      does_not_fit(step, "kind", "the log says " + asks + " of " + quoted(step.table, step.chain) +
-                                     ", so rule " + std::to_string(step.number) +
-                                     " would be an unconditional ACCEPT, DROP or RETURN, or the chain's end; it is \"" +
-                                     rule->text + "\"");
+      does_not_fit(step, "kind",
+                   "the log says " + asks + " of " + quoted(step.table, step.chain) + ", so rule " +
+                       std::to_string(step.number) +
+                       " would be an unconditional ACCEPT, DROP or RETURN, or the chain's end; it is \"" +
+                       rule->text + "\"");
       return infer(journey, i);
     }
     step.rule = rule;
@@ -159,8 +161,9 @@ void Joiner::read_legacy(Journey& journey, std::size_t i) {
     return;
   }
   if (step.number != last + 1) {
-    does_not_fit(step, "number", "the log says " + asks + " of " + quoted(step.table, step.chain) + ", which has " +
-                                     std::to_string(rules.size()) + (rules.size() == 1 ? " rule" : " rules"));
+    does_not_fit(step, "number",
+                 "the log says " + asks + " of " + quoted(step.table, step.chain) + ", which has " +
+                     std::to_string(rules.size()) + (rules.size() == 1 ? " rule" : " rules"));
     return infer(journey, i);
   }
   if (step.kind == EventKind::Return) {
@@ -208,10 +211,15 @@ void Joiner::read_nft(Step& step) {
                  : step.verdict == Verdict::Drop ? Did::PolicyDrop
                                                  : Did::PolicyUnknown;
       return;
-    case EventKind::Return: step.did = step.continues_at_end ? Did::ChainEnd : step.verdict == Verdict::None ? Did::ChainEnd : did_of(step.verdict); return;
+    case EventKind::Return:
+      step.did = step.continues_at_end           ? Did::ChainEnd
+                 : step.verdict == Verdict::None ? Did::ChainEnd
+                                                 : did_of(step.verdict);
+      return;
     case EventKind::Rule:
       step.did = did_of(step.verdict);
-      if (step.did == Did::Drop && has_reject_statement(step.rule != nullptr ? step.rule->text : step.rule_text))
+      if (step.did == Did::Drop &&
+          has_reject_statement(step.rule != nullptr ? step.rule->text : step.rule_text))
         step.did = Did::Reject;
       return;
   }
@@ -223,20 +231,27 @@ void Joiner::check_next(const Journey& journey, std::size_t i) {
   if (i + 1 == journey.steps.size()) return;
   const Step& next = journey.steps[i + 1];
   if (is_drop(step.did)) {
-    const std::string who = step.rule != nullptr ? "\"" + step.rule->text + "\"" : "the policy of " + quoted(step.table, step.chain);
-    does_not_fit(step, "goes on", who + " drops, yet the packet went on to " + std::string(next.table.text()) + " " +
-                                      std::string(next.chain.text()));
+    const std::string who = step.rule != nullptr ? "\"" + step.rule->text + "\""
+                                                 : "the policy of " + quoted(step.table, step.chain);
+    does_not_fit(step, "goes on",
+                 who + " drops, yet the packet went on to " + std::string(next.table.text()) + " " +
+                     std::string(next.chain.text()));
   } else if ((step.did == Did::Jump || step.did == Did::Goto) && step.rule != nullptr &&
              !(next.chain.text() == step.rule->target && next.table == step.table)) {
-    does_not_fit(step, "jump", "\"" + step.rule->text + "\" goes to chain \"" + step.rule->target +
-                                   "\", yet the next line is in " + quoted(next.table, next.chain));
-  } else if (step.did == Did::Continue && step.rule != nullptr && !same_walk(step, next) && shows_ends(journey)) {
-    does_not_fit(step, "goes on", "\"" + step.rule->text + "\" does not end the walk of table " + std::string(step.table.text()) +
-                                      ", yet the next line is in " + quoted(next.table, next.chain));
+    does_not_fit(step, "jump",
+                 "\"" + step.rule->text + "\" goes to chain \"" + step.rule->target +
+                     "\", yet the next line is in " + quoted(next.table, next.chain));
+  } else if (step.did == Did::Continue && step.rule != nullptr && !same_walk(step, next) &&
+             shows_ends(journey)) {
+    does_not_fit(step, "goes on",
+                 "\"" + step.rule->text + "\" does not end the walk of table " +
+                     std::string(step.table.text()) + ", yet the next line is in " +
+                     quoted(next.table, next.chain));
   } else if (step.did == Did::Accept && same_walk(step, next)) {
-    does_not_fit(step, "goes on", "\"" + (step.rule != nullptr ? step.rule->text : std::string()) +
-                                      "\" ends the walk of table " + std::string(step.table.text()) +
-                                      ", yet the packet went on in " + quoted(next.table, next.chain));
+    does_not_fit(step, "goes on",
+                 "\"" + (step.rule != nullptr ? step.rule->text : std::string()) +
+                     "\" ends the walk of table " + std::string(step.table.text()) +
+                     ", yet the packet went on in " + quoted(next.table, next.chain));
   }
 }
 
@@ -245,9 +260,12 @@ void Joiner::remove_imitations(Journey& journey) {
   for (std::size_t i = 1; i < journey.steps.size(); ++i) {
     const Step& step = journey.steps[i];
     const Rule* before = journey.steps[i - 1].rule;
-    if (before == nullptr || before->effect != Effect::Continue || before->text.find("TRACE: ") == std::string::npos) continue;
-    const std::string head = "TRACE: " + std::string(step.table.text()) + ":" + std::string(step.chain.text()) + ":" +
-                             std::string(to_text(step.kind)) + ":" + std::to_string(step.number);
+    if (before == nullptr || before->effect != Effect::Continue ||
+        before->text.find("TRACE: ") == std::string::npos)
+      continue;
+    const std::string head = "TRACE: " + std::string(step.table.text()) + ":" +
+                             std::string(step.chain.text()) + ":" + std::string(to_text(step.kind)) + ":" +
+                             std::to_string(step.number);
     if (before->text.find(head) == std::string::npos) continue;
     journey.steps.erase(journey.steps.begin() + static_cast<std::ptrdiff_t>(i));
     --i;
@@ -265,9 +283,10 @@ void Joiner::find_rewrites(Journey& journey) {
       return !x.empty() && !y.empty() && !(x == y);
     };
     for (const bool destination : {true, false}) {
-      const bool changed = destination ? differ_ip(a.destination, b.destination) ||
-                                             differ(a.ports.destination, b.ports.destination)
-                                       : differ_ip(a.source, b.source) || differ(a.ports.source, b.ports.source);
+      const bool changed =
+          destination
+              ? differ_ip(a.destination, b.destination) || differ(a.ports.destination, b.ports.destination)
+              : differ_ip(a.source, b.source) || differ(a.ports.source, b.ports.source);
       if (!changed) continue;
       Rewrite rewrite;
       rewrite.destination = destination;
@@ -280,8 +299,9 @@ void Joiner::find_rewrites(Journey& journey) {
         const bool nat = step.rule != nullptr ? ruleset::is_nat_target(step.rule->target)
                                               : step.table.text() == "nat" && step.kind == EventKind::Rule &&
                                                     (step.did == Did::Accept || step.did == Did::Unknown);
-        const bool text_says = step.rule_text.find(destination ? "dnat" : "snat") != std::string::npos ||
-                               step.rule_text.find(destination ? "redirect" : "masquerade") != std::string::npos;
+        const bool text_says =
+            step.rule_text.find(destination ? "dnat" : "snat") != std::string::npos ||
+            step.rule_text.find(destination ? "redirect" : "masquerade") != std::string::npos;
         if (!nat && !text_says) continue;
         rewrite.by_step = static_cast<std::uint32_t>(k);
         rewrite.by_known = true;

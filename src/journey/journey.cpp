@@ -26,7 +26,8 @@ std::string_view to_text(Did did) {
 bool is_accept(Did did) { return did == Did::Accept || did == Did::PolicyAccept; }
 bool is_drop(Did did) { return did == Did::Drop || did == Did::Reject || did == Did::PolicyDrop; }
 bool is_final(Did did) {
-  return is_accept(did) || is_drop(did) || did == Did::Queue || did == Did::Stolen || did == Did::PolicyUnknown;
+  return is_accept(did) || is_drop(did) || did == Did::Queue || did == Did::Stolen ||
+         did == Did::PolicyUnknown;
 }
 
 std::string_view to_text(OutcomeKind kind) {

@@ -27,85 +27,93 @@ namespace fwtrace::journey {
 // with the chain's length. Unknown is an answer: without a ruleset a legacy line often does not say.
 enum class Did : std::uint8_t {
   Unknown,
-  Continue,     // matched, and went on to the next rule
-  Jump, Goto,   // into another chain
-  Return,       // an explicit RETURN
-  ChainEnd,     // fell off the end of a user chain: implicit return
-  Accept, Drop, Reject, Queue, Stolen,   // by a rule
-  PolicyAccept, PolicyDrop,              // by the chain's policy
-  PolicyUnknown,                         // the policy spoke; what it said is not known
-  Headers,      // nothing: the headers at the start of a base chain's walk
+  Continue,  // matched, and went on to the next rule
+  Jump,
+  Goto,      // into another chain
+  Return,    // an explicit RETURN
+  ChainEnd,  // fell off the end of a user chain: implicit return
+  Accept,
+  Drop,
+  Reject,
+  Queue,
+  Stolen,  // by a rule
+  PolicyAccept,
+  PolicyDrop,     // by the chain's policy
+  PolicyUnknown,  // the policy spoke; what it said is not known
+  Headers,        // nothing: the headers at the start of a base chain's walk
 };
 std::string_view to_text(Did did);
-bool is_final(Did did);     // ends the walk of its table: accept, drop, policy …
+bool is_final(Did did);  // ends the walk of its table: accept, drop, policy …
 bool is_accept(Did did);
-bool is_drop(Did did);      // Drop, Reject, PolicyDrop
+bool is_drop(Did did);  // Drop, Reject, PolicyDrop
 
 struct Step {
   trace::EventKind kind = trace::EventKind::Rule;
   Did did = Did::Unknown;
   packet::Hook hook = packet::Hook::None;
   packet::Family family = packet::Family::None;
-  packet::Verdict verdict = packet::Verdict::None;   // as the trace said it
-  bool continues_at_end = false;                     // nft: a chain's end without a rule
-  std::uint16_t depth = 0;                           // chains deep: 0 in the base chain
-  std::uint32_t number = 0;                          // legacy rule number; 0 = not said
+  packet::Verdict verdict = packet::Verdict::None;  // as the trace said it
+  bool continues_at_end = false;                    // nft: a chain's end without a rule
+  std::uint16_t depth = 0;                          // chains deep: 0 in the base chain
+  std::uint32_t number = 0;                         // legacy rule number; 0 = not said
   std::uint64_t handle = 0;
   base::Name table, chain, target_chain;
-  std::uint32_t form = 0;                            // index into Journey::forms: the headers at this moment
+  std::uint32_t form = 0;  // index into Journey::forms: the headers at this moment
   std::uint32_t trace_id = 0;
   bool has_trace_id = false;
   base::Stamp time;
   base::Place place;
-  const ruleset::Rule* rule = nullptr;               // the rule it speaks of, in a Rulebook that outlives us
-  std::string rule_text;                             // as the trace itself printed it (nft, xtables-monitor)
+  const ruleset::Rule* rule = nullptr;  // the rule it speaks of, in a Rulebook that outlives us
+  std::string rule_text;                // as the trace itself printed it (nft, xtables-monitor)
 };
 
 // An address or port rewrite seen between two steps.
 struct Rewrite {
-  bool destination = false;        // DNAT, REDIRECT, de-SNAT; else source
+  bool destination = false;  // DNAT, REDIRECT, de-SNAT; else source
   std::uint32_t from_form = 0, to_form = 0;
-  std::uint32_t after_step = 0;    // the last step that still saw the old one
-  std::uint32_t by_step = 0;       // the step that did it, if that is known
-  bool by_known = false;           // else: conntrack (a reply), or a rule the trace does not show
+  std::uint32_t after_step = 0;  // the last step that still saw the old one
+  std::uint32_t by_step = 0;     // the step that did it, if that is known
+  bool by_known = false;         // else: conntrack (a reply), or a rule the trace does not show
 };
 
 enum class OutcomeKind : std::uint8_t {
-  Dropped, Rejected,
-  Delivered,    // to this machine
-  Forwarded, Sent,
-  Queued,       // given to user space
-  Stolen,       // taken out of the normal way: nft fwd, synproxy …
-  Lost,         // no rule dropped it, yet the next hook never came
-  Undecided,    // the record is whole, but it does not say the verdict
-  Incomplete,   // the record is not whole: starts late, stops early, events lost
+  Dropped,
+  Rejected,
+  Delivered,  // to this machine
+  Forwarded,
+  Sent,
+  Queued,      // given to user space
+  Stolen,      // taken out of the normal way: nft fwd, synproxy …
+  Lost,        // no rule dropped it, yet the next hook never came
+  Undecided,   // the record is whole, but it does not say the verdict
+  Incomplete,  // the record is not whole: starts late, stops early, events lost
 };
 std::string_view to_text(OutcomeKind kind);  // "dropped", "rejected", …
 
 struct Outcome {
   OutcomeKind kind = OutcomeKind::Undecided;
-  std::optional<OutcomeKind> likely;          // for Undecided and Incomplete: what most likely happened
-  std::optional<std::uint32_t> step;          // the deciding step; for the open kinds the last step seen
-  std::string because;                        // one sentence, lower case, no full stop
-  std::vector<std::string> assumes;           // what we took for granted without seeing it
+  std::optional<OutcomeKind> likely;  // for Undecided and Incomplete: what most likely happened
+  std::optional<std::uint32_t> step;  // the deciding step; for the open kinds the last step seen
+  std::string because;                // one sentence, lower case, no full stop
+  std::vector<std::string> assumes;   // what we took for granted without seeing it
 };
 
 struct Journey {
   trace::Dialect dialect = trace::Dialect::KernelLog;
-  packet::Family family = packet::Family::None;      // Ip, Ip6, Arp, Bridge: of the packet
+  packet::Family family = packet::Family::None;  // Ip, Ip6, Arp, Bridge: of the packet
   base::Name host;
-  std::vector<packet::Packet> forms;                 // distinct headers in order of appearance; may be empty
-  std::vector<Step> steps;                           // never empty
+  std::vector<packet::Packet> forms;  // distinct headers in order of appearance; may be empty
+  std::vector<Step> steps;            // never empty
   std::vector<Rewrite> rewrites;
 
-  bool starts_late = false;          // the first step cannot have been the packet's first
-  std::string starts_late_why;       // "the first line is mangle PRE_public rule 3, inside a user chain"
-  bool ends_early = false;           // the input ended, or was cut, while this was going on
-  bool overlaps_loss = false;        // events were lost while this was going on
-  bool loss_inside = false;          // and events of it came after that loss: steps may be missing in the middle
-  bool damaged = false;              // at least one of its lines was damaged
-  bool looped = false;               // went out by lo and came in again: one packet, two passes
-  std::uint64_t serial = 0;          // 1, 2, 3 … in order of the first event
+  bool starts_late = false;     // the first step cannot have been the packet's first
+  std::string starts_late_why;  // "the first line is mangle PRE_public rule 3, inside a user chain"
+  bool ends_early = false;      // the input ended, or was cut, while this was going on
+  bool overlaps_loss = false;   // events were lost while this was going on
+  bool loss_inside = false;     // and events of it came after that loss: steps may be missing in the middle
+  bool damaged = false;         // at least one of its lines was damaged
+  bool looped = false;          // went out by lo and came in again: one packet, two passes
+  std::uint64_t serial = 0;     // 1, 2, 3 … in order of the first event
 
   Outcome outcome;
 

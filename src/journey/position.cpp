@@ -18,7 +18,8 @@ bool is_later_hook(Hook from, Hook to) {
     case Hook::Input: return from == Hook::Prerouting || from == Hook::Ingress;
     case Hook::Forward: return from == Hook::Prerouting || from == Hook::Ingress;
     case Hook::Postrouting:
-      return from == Hook::Forward || from == Hook::Output || from == Hook::Prerouting || from == Hook::Ingress;
+      return from == Hook::Forward || from == Hook::Output || from == Hook::Prerouting ||
+             from == Hook::Ingress;
     case Hook::Prerouting: return from == Hook::Ingress;
     case Hook::Egress: return from == Hook::Postrouting || from == Hook::Forward || from == Hook::Output;
     default: return false;
@@ -53,7 +54,8 @@ Position::Devices Position::devices_of(const Event& event) {
 Hook hook_of_event(const Event& event) {
   if (event.dialect == trace::Dialect::KernelLog) return packet::hook_of_chain(event.chain.text());
   if (event.kind != EventKind::Headers && event.packet == nullptr) {
-    return event.dialect == trace::Dialect::XtablesMonitor ? packet::hook_of_chain(event.chain.text()) : Hook::None;
+    return event.dialect == trace::Dialect::XtablesMonitor ? packet::hook_of_chain(event.chain.text())
+                                                           : Hook::None;
   }
   Hook hook = packet::hook_of_chain(event.chain.text());
   if (hook == Hook::None) hook = hook_in_name(event.chain.text());
@@ -84,7 +86,8 @@ bool Position::can_follow(const Event& event, Hook hook, bool in_lo) const {
 }
 
 bool Position::leaves_table(const Event& event, Hook hook) const {
-  if (event.dialect == trace::Dialect::NftMonitor) return event.kind == EventKind::Headers || begins_walk(event);
+  if (event.dialect == trace::Dialect::NftMonitor)
+    return event.kind == EventKind::Headers || begins_walk(event);
   if (event.dialect == trace::Dialect::XtablesMonitor && event.kind == EventKind::Headers)
     return !table_.empty() && !is_late_headers(event);
   if (!event.table.is(table_)) return true;
@@ -100,15 +103,16 @@ bool Position::can_follow_in_table(const Event& event, Hook hook) const {
     return frames_[i].kind != EventKind::Policy || event.kind == EventKind::Policy;
   }
   const Frame& top = frames_.back();
-  if (hook != Hook::None) return !is_base(0);       // the base chain that a late start had not seen
-  if (top.kind == EventKind::Policy) return false;  // the table is done
+  if (hook != Hook::None) return !is_base(0);             // the base chain that a late start had not seen
+  if (top.kind == EventKind::Policy) return false;        // the table is done
   if (top.kind == EventKind::Return) return !is_base(0);  // back in a caller that a late start had not seen
   return event.kind != EventKind::Policy;
 }
 
 bool Position::can_enter(const Event& event, Hook hook, bool in_lo) const {
   // What has an output device has been routed, and does not come back before routing but by lo.
-  if (!in_lo && (devices_ == Devices::Both || devices_ == Devices::Out) && devices_of(event) == Devices::In) return false;
+  if (!in_lo && (devices_ == Devices::Both || devices_ == Devices::Out) && devices_of(event) == Devices::In)
+    return false;
   if (hook_ == Hook::None || hook == Hook::None) {
     // One of the two is only known to be in some user chain. Tables at one hook have one order; the hook itself
     // can have changed unseen, so only an order that no hook has is refused: back to raw.
@@ -125,19 +129,15 @@ bool Position::can_enter(const Event& event, Hook hook, bool in_lo) const {
 
 // xtables-monitor before 1.8.7 printed the packet behind the first rule it met.
 bool Position::is_late_headers(const Event& event) const {
-  return event.dialect == trace::Dialect::XtablesMonitor && event.kind == EventKind::Headers && !headers_seen_ &&
-         event.table == table_ && !frames_.empty();
+  return event.dialect == trace::Dialect::XtablesMonitor && event.kind == EventKind::Headers &&
+         !headers_seen_ && event.table == table_ && !frames_.empty();
 }
 
 // nft before 1.0 printed no headers for a base chain in which no rule matched: its end or policy comes bare. Such a
-// line is in a chain that the packet neither is in nor jumped to.
+// line is in another table, or comes after the walk before it had ended.
 bool Position::begins_walk(const Event& event) const {
   if (event.kind == EventKind::Headers || event.packet != nullptr || table_.empty()) return false;
-  if (!event.table.is(table_) || event.family != family_) return true;
-  for (const Frame& frame : frames_) {
-    if (frame.chain.is(event.chain)) return false;
-  }
-  return walk_done_ || (!frames_.empty() && !frames_.back().target.is(event.chain));
+  return !event.table.is(table_) || event.family != family_ || walk_done_;
 }
 
 bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
@@ -156,7 +156,8 @@ bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
   const Devices devices = devices_of(event);
   const bool lo_again = in_lo && devices == Devices::In && (devices_ == Devices::Out);
   if (lo_again) return true;
-  const bool again = std::find(walked_.begin(), walked_.end(), std::pair(event.table, event.chain)) != walked_.end();
+  const bool again =
+      std::find(walked_.begin(), walked_.end(), std::pair(event.table, event.chain)) != walked_.end();
   if (again) return false;
   if (devices_ != Devices::Unknown && devices != Devices::Unknown && devices != devices_) {
     const bool onwards = (devices_ == Devices::In && devices == Devices::Both) ||
@@ -204,12 +205,12 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
     frames_.resize(i + 1);
     frames_[i].number = event.number;
     frames_[i].kind = event.kind;
-    frames_[i].target = event.target_chain;
     return static_cast<std::uint16_t>(i);
   }
-  if (!frames_.empty() && frames_.back().kind == EventKind::Return && event.dialect == trace::Dialect::KernelLog)
+  if (!frames_.empty() && frames_.back().kind == EventKind::Return &&
+      event.dialect == trace::Dialect::KernelLog)
     frames_.clear();  // returned into a caller that had not been seen
-  frames_.push_back({event.chain, event.number, event.kind, event.target_chain});
+  frames_.push_back({event.chain, event.number, event.kind});
   return static_cast<std::uint16_t>(frames_.size() - 1);
 }
 

@@ -33,7 +33,6 @@ class Position {
     base::Name chain;
     std::uint32_t number = 0;
     trace::EventKind kind = trace::EventKind::Rule;
-    base::Name target;  // nft: where its last rule jumped to
   };
   bool can_follow_in_table(const trace::Event& event, packet::Hook hook) const;
   bool can_enter(const trace::Event& event, packet::Hook hook, bool in_lo) const;
@@ -45,10 +44,10 @@ class Position {
   packet::Hook hook_ = packet::Hook::None;
   packet::Family family_ = packet::Family::None;
   base::Name table_;
-  std::vector<Frame> frames_;          // the chains it is in, base chain first if that is known
-  bool headers_seen_ = false;          // nft: of the base chain's walk it is in
-  bool walk_done_ = false;             // nft: accepted, or the policy spoke
-  bool ended_ = false;                 // dropped: nothing can follow
+  std::vector<Frame> frames_;  // the chains it is in, base chain first if that is known
+  bool headers_seen_ = false;  // nft: of the base chain's walk it is in
+  bool walk_done_ = false;     // nft: accepted, or the policy spoke
+  bool ended_ = false;         // dropped: nothing can follow
   std::vector<std::pair<base::Name, base::Name>> walked_;  // nft: base chains (table, chain) met in this pass
   enum class Devices : std::uint8_t { Unknown, In, Both, Out } devices_ = Devices::Unknown;
   static Devices devices_of(const trace::Event& event);

@@ -53,7 +53,8 @@ void Seen::see(const trace::Event& event, Hook hook) {
 
 void Seen::see(const ruleset::Rulebook& book) {
   for (const ruleset::Ruleset& ruleset : book.rulesets) {
-    for (const ruleset::Table& table : ruleset.tables) given_[version_of(ruleset.family)] |= table_bit(table.name);
+    for (const ruleset::Table& table : ruleset.tables)
+      given_[version_of(ruleset.family)] |= table_bit(table.name);
   }
 }
 
@@ -81,7 +82,9 @@ const Seen::Walk* Seen::follower(const Walk& from) const {
   for (const Edge& edge : edges_) {
     const bool ip = (edge.from.family == Family::Ip || edge.from.family == Family::Ip6) &&
                     (from.family == Family::Ip || from.family == Family::Ip6);
-    if ((!ip || edge.from.family == from.family) && edge.from.table.is(from.table) && edge.from.chain.is(from.chain)) return &edge.to;
+    if ((!ip || edge.from.family == from.family) && edge.from.table.is(from.table) &&
+        edge.from.chain.is(from.chain))
+      return &edge.to;
   }
   return nullptr;
 }
@@ -97,7 +100,8 @@ std::optional<Seen::Next> Seen::next(base::Name host, Family family, Place from,
     int best_priority = 0;
     for (const std::string_view name : kLegacyTables) {
       const auto priority = packet::legacy_priority(name, hook);
-      if (!priority || name == "nat" || (after && *priority <= *after) || !table(host, family, name)) continue;
+      if (!priority || name == "nat" || (after && *priority <= *after) || !table(host, family, name))
+        continue;
       if (!best || *priority < best_priority) {
         best = Place{hook, name};
         best_priority = *priority;

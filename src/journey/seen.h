@@ -19,7 +19,8 @@
 namespace fwtrace::journey {
 
 // The tables iptables has, in the order in which PREROUTING meets them.
-inline constexpr std::array<std::string_view, 5> kLegacyTables = {"raw", "mangle", "nat", "filter", "security"};
+inline constexpr std::array<std::string_view, 5> kLegacyTables = {"raw", "mangle", "nat", "filter",
+                                                                  "security"};
 
 class Seen {
  public:

@@ -102,7 +102,8 @@ std::vector<Summary::Decider> Summary::sorted() const {
   std::sort(all.begin(), all.end(), [](const Decider& a, const Decider& b) {
     // What stopped packets first, then by count.
     const bool a_passes = a.kind > OutcomeKind::Rejected, b_passes = b.kind > OutcomeKind::Rejected;
-    return std::tie(a_passes, b.count, a.where, a.kind, a.rule) < std::tie(b_passes, a.count, b.where, b.kind, b.rule);
+    return std::tie(a_passes, b.count, a.where, a.kind, a.rule) <
+           std::tie(b_passes, a.count, b.where, b.kind, b.rule);
   });
   return all;
 }

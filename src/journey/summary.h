@@ -19,14 +19,14 @@ struct Summary {
   // Journeys. `journeys` counts all; `shown` those that passed the user's filter.
   std::uint64_t journeys = 0, shown = 0;
   // Of the shown ones:
-  std::uint64_t would_need_rules = 0;                    // shown, left open, and a ruleset would tell
+  std::uint64_t would_need_rules = 0;  // shown, left open, and a ruleset would tell
   std::uint64_t starts_late = 0, ends_early = 0, overlap_loss = 0, damaged = 0;
-  std::array<std::uint64_t, kOutcomeKinds> outcomes{};   // of the shown ones, by OutcomeKind
+  std::array<std::uint64_t, kOutcomeKinds> outcomes{};  // of the shown ones, by OutcomeKind
 
   // The rules that decided, of the shown ones, most frequent first once sorted().
   struct Decider {
-    std::string where;       // "filter FORWARD rule 7"
-    std::string rule;        // its text, "" if not known
+    std::string where;  // "filter FORWARD rule 7"
+    std::string rule;   // its text, "" if not known
     OutcomeKind kind{};
     std::uint64_t count = 0;
   };
@@ -36,14 +36,14 @@ struct Summary {
   std::vector<Decider> sorted() const;
 
   // Input.
-  std::uint64_t events = 0;                              // events read
-  std::uint64_t clock_forwards = 0, clock_backwards = 0; // between neighbouring events with a time
+  std::uint64_t events = 0;                               // events read
+  std::uint64_t clock_forwards = 0, clock_backwards = 0;  // between neighbouring events with a time
   std::uint64_t bytes = 0, lines = 0;
   std::array<std::uint64_t, trace::kLineKinds> line_kinds{};
-  std::uint64_t lost_lines = 0;                          // exactly counted
-  bool losses_counted = false;                           // the source shows every loss: kmsg sequence numbers
-  std::uint64_t losses_uncounted = 0;                    // notes that some were lost, without a number
-  std::vector<trace::Loss> first_losses;                 // at most 8
+  std::uint64_t lost_lines = 0;           // exactly counted
+  bool losses_counted = false;            // the source shows every loss: kmsg sequence numbers
+  std::uint64_t losses_uncounted = 0;     // notes that some were lost, without a number
+  std::vector<trace::Loss> first_losses;  // at most 8
   base::Diagnostics diagnostics;
 
   void add(const Journey& journey, bool is_shown);

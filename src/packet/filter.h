@@ -18,21 +18,21 @@
 namespace fwtrace::packet {
 
 struct FilterCondition {
-  std::string option;        // canonical long name: "protocol", "destination-port", …
-  std::string value;         // as the user typed it
+  std::string option;  // canonical long name: "protocol", "destination-port", …
+  std::string value;   // as the user typed it
   bool negated = false;
   // Parsed value; which are set depends on the option.
-  std::uint8_t number = 0;                       // protocol, ICMP type
-  std::optional<std::uint8_t> code;              // ICMP code
-  std::uint32_t low = 0, high = 0;               // port range, inclusive; mark value and mask
+  std::uint8_t number = 0;           // protocol, ICMP type
+  std::optional<std::uint8_t> code;  // ICMP code
+  std::uint32_t low = 0, high = 0;   // port range, inclusive; mark value and mask
   IpPrefix prefix;
-  std::string interface;                         // without the trailing '+'
-  bool interface_prefix = false;                 // it ended in '+'
+  std::string interface;          // without the trailing '+'
+  bool interface_prefix = false;  // it ended in '+'
 };
 
 struct Filter {
   std::vector<FilterCondition> conditions;
-  IpVersion version = IpVersion::None;           // -4, -6
+  IpVersion version = IpVersion::None;  // -4, -6
   bool empty() const { return conditions.empty() && version == IpVersion::None; }
 };
 

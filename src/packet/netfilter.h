@@ -10,20 +10,29 @@ namespace fwtrace::packet {
 
 // The family of a table or chain. Values are the kernel's NFPROTO_*.
 enum class Family : std::uint8_t { None = 0, Inet = 1, Ip = 2, Arp = 3, Netdev = 5, Bridge = 7, Ip6 = 10 };
-std::string_view to_text(Family family);                        // "inet", "ip", …, "" for None
-std::optional<Family> parse_family(std::string_view text);      // nft's words: ip ip6 inet arp bridge netdev
+std::string_view to_text(Family family);                    // "inet", "ip", …, "" for None
+std::optional<Family> parse_family(std::string_view text);  // nft's words: ip ip6 inet arp bridge netdev
 
 // Where in the packet's way a base chain is attached.
 enum class Hook : std::uint8_t { None, Ingress, Prerouting, Input, Forward, Output, Postrouting, Egress };
-std::string_view to_text(Hook hook);                            // nft's words: "prerouting" …, "" for None
-std::optional<Hook> parse_hook(std::string_view text);          // either case: "PREROUTING", "prerouting"
+std::string_view to_text(Hook hook);                    // nft's words: "prerouting" …, "" for None
+std::optional<Hook> parse_hook(std::string_view text);  // either case: "PREROUTING", "prerouting"
 
 // What a rule, a chain's end or a policy said. Values carry no meaning; see trace/ for wire values.
 enum class Verdict : std::uint8_t {
   None,  // not said (a legacy log line never says it)
-  Accept, Drop, Stolen, Queue, Repeat, Continue, Break, Jump, Goto, Return,
+  Accept,
+  Drop,
+  Stolen,
+  Queue,
+  Repeat,
+  Continue,
+  Break,
+  Jump,
+  Goto,
+  Return,
 };
-std::string_view to_text(Verdict verdict);                      // nft's words, "" for None
+std::string_view to_text(Verdict verdict);  // nft's words, "" for None
 std::optional<Verdict> parse_verdict(std::string_view text);
 
 // Where a legacy or iptables-nft base chain is attached, by its fixed name ("FORWARD"); None for user chains.

@@ -27,8 +27,8 @@ using Maybe = std::optional<T>;
 
 // Protocol numbers we name (IANA).
 namespace proto {
-inline constexpr std::uint8_t kIcmp = 1, kIgmp = 2, kTcp = 6, kUdp = 17, kGre = 47, kEsp = 50, kAh = 51, kIcmpv6 = 58,
-                              kNoNext = 59, kSctp = 132, kMobility = 135, kUdplite = 136;
+inline constexpr std::uint8_t kIcmp = 1, kIgmp = 2, kTcp = 6, kUdp = 17, kGre = 47, kEsp = 50, kAh = 51,
+                              kIcmpv6 = 58, kNoNext = 59, kSctp = 132, kMobility = 135, kUdplite = 136;
 }
 // "tcp" for 6 …, "" if we have no name for it; and back (also "icmpv6", "ipv6-icmp", "6").
 std::string_view protocol_name(std::uint8_t number);
@@ -49,17 +49,25 @@ struct Bytes {
 
 // The link-layer header. The kernel log prints it as raw bytes after MAC=; nft and xtables-monitor as fields.
 struct Link {
-  bool printed = false;         // a MAC= stood there, possibly with nothing after it (tun devices)
-  Bytes header;                 // as printed: destination, source, ethertype, and whatever else
-  IpAddress tunnel_from, tunnel_to;  // SIT: TUNNEL=a->b
+  bool printed = false;                   // a MAC= stood there, possibly with nothing after it (tun devices)
+  Bytes header;                           // as printed: destination, source, ethertype, and whatever else
+  IpAddress tunnel_from, tunnel_to;       // SIT: TUNNEL=a->b
   Maybe<MacAddress> source, destination;  // from the header's first 12 bytes if it is Ethernet, or as fields
   Maybe<std::uint16_t> ethertype;
-  Maybe<std::uint16_t> vlan;    // VLAN id, 0 to 4095
+  Maybe<std::uint16_t> vlan;  // VLAN id, 0 to 4095
   bool operator==(const Link&) const = default;
 };
 
 enum TcpFlag : std::uint16_t {
-  kFin = 1, kSyn = 2, kRst = 4, kPsh = 8, kAck = 16, kUrg = 32, kEce = 64, kCwr = 128, kAe = 256,
+  kFin = 1,
+  kSyn = 2,
+  kRst = 4,
+  kPsh = 8,
+  kAck = 16,
+  kUrg = 32,
+  kEce = 64,
+  kCwr = 128,
+  kAe = 256,
 };
 
 // Options after a header. The log prints them as hex, or says that they were cut.
@@ -78,14 +86,14 @@ struct Ports {
 struct Tcp {
   Maybe<std::uint32_t> seq, ack_seq;
   Maybe<std::uint16_t> window, urgent;
-  Maybe<std::uint8_t> reserved;     // the four reserved bits as the log prints them (RES=0x..)
-  Maybe<std::uint16_t> flags;       // TcpFlag bits
+  Maybe<std::uint8_t> reserved;  // the four reserved bits as the log prints them (RES=0x..)
+  Maybe<std::uint16_t> flags;    // TcpFlag bits
   Options options;
   bool operator==(const Tcp&) const = default;
 };
 
 struct Udp {
-  Maybe<std::uint16_t> length;      // bytes, header included
+  Maybe<std::uint16_t> length;  // bytes, header included
   Maybe<std::uint16_t> checksum;
   bool operator==(const Udp&) const = default;
 };
@@ -95,12 +103,12 @@ struct Packet;
 // ICMP and ICMPv6. Which of the fields are there depends on the type.
 struct Icmp {
   Maybe<std::uint8_t> type, code;
-  Maybe<std::uint16_t> id, sequence;          // echo
-  IpAddress gateway;                          // redirect
-  Maybe<std::uint32_t> parameter;             // v4: the pointer (PARAMETER=); v6: POINTER=%08x
-  Maybe<std::uint32_t> mtu;                   // v4: 16 bits used
-  std::shared_ptr<const Packet> inner;        // the packet that the error is about; immutable
-  bool operator==(const Icmp& other) const;   // compares what inner points to
+  Maybe<std::uint16_t> id, sequence;         // echo
+  IpAddress gateway;                         // redirect
+  Maybe<std::uint32_t> parameter;            // v4: the pointer (PARAMETER=); v6: POINTER=%08x
+  Maybe<std::uint32_t> mtu;                  // v4: 16 bits used
+  std::shared_ptr<const Packet> inner;       // the packet that the error is about; immutable
+  bool operator==(const Icmp& other) const;  // compares what inner points to
 };
 
 struct Spi {  // AH, ESP
@@ -118,19 +126,19 @@ struct Arp {
 // One IPv6 extension header as the log prints it: "OPT ( FRAG:8 INCOMPLETE ID:0000002a ) ".
 struct Extension {
   enum class Kind : std::uint8_t { Plain, Fragment, Ah, Esp, Unknown };
-  Kind kind = Kind::Plain;                    // Plain: hop-by-hop, routing, destination: "OPT ( ) "
-  Maybe<std::uint16_t> fragment_offset;       // bytes
-  bool more_fragments = false;                // printed as INCOMPLETE inside a fragment header
+  Kind kind = Kind::Plain;               // Plain: hop-by-hop, routing, destination: "OPT ( ) "
+  Maybe<std::uint16_t> fragment_offset;  // bytes
+  bool more_fragments = false;           // printed as INCOMPLETE inside a fragment header
   Maybe<std::uint32_t> id, spi;
   bool truncated = false;
-  Maybe<std::uint8_t> next_header;            // Unknown: "Unknown Ext Hdr N"
+  Maybe<std::uint8_t> next_header;  // Unknown: "Unknown Ext Hdr N"
   bool operator==(const Extension&) const = default;
 };
 
 // The header was cut: "INCOMPLETE [n bytes]" or "TRUNCATED" stood where it should be.
 struct Cut {
   bool cut = false;
-  Maybe<std::uint32_t> bytes_left;            // absent for the bare "TRUNCATED"/"INCOMPLETE"
+  Maybe<std::uint32_t> bytes_left;  // absent for the bare "TRUNCATED"/"INCOMPLETE"
   bool operator==(const Cut&) const = default;
 };
 
@@ -143,21 +151,22 @@ struct Packet {
 
   // Network header.
   IpAddress source, destination;
-  base::Name source_text, destination_text;   // what stood there if it was no address: masked by a person ("x.x.x.x")
-  Maybe<std::uint32_t> length;                // bytes, IP header included (v6: payload + 40); may pass 65535 (BIG TCP)
-  Maybe<std::uint8_t> tos;                    // v4 TOS= (masked 0x1E by the log); nft: dscp << 2 | ecn
-  Maybe<std::uint8_t> precedence;             // v4 PREC= (masked 0xE0)
-  Maybe<std::uint8_t> traffic_class;          // v6 TC=
-  Maybe<std::uint32_t> flow_label;            // v6, 20 bits
-  Maybe<std::uint8_t> ttl;                    // or hop limit
-  Maybe<std::uint16_t> id;                    // v4 identification
-  bool ce = false, df = false, mf = false;    // v4 flags
-  Maybe<std::uint16_t> fragment_offset;       // v4, in 8-byte units as the log prints it; absent when 0
+  base::Name source_text,
+      destination_text;            // what stood there if it was no address: masked by a person ("x.x.x.x")
+  Maybe<std::uint32_t> length;     // bytes, IP header included (v6: payload + 40); may pass 65535 (BIG TCP)
+  Maybe<std::uint8_t> tos;         // v4 TOS= (masked 0x1E by the log); nft: dscp << 2 | ecn
+  Maybe<std::uint8_t> precedence;  // v4 PREC= (masked 0xE0)
+  Maybe<std::uint8_t> traffic_class;        // v6 TC=
+  Maybe<std::uint32_t> flow_label;          // v6, 20 bits
+  Maybe<std::uint8_t> ttl;                  // or hop limit
+  Maybe<std::uint16_t> id;                  // v4 identification
+  bool ce = false, df = false, mf = false;  // v4 flags
+  Maybe<std::uint16_t> fragment_offset;     // v4, in 8-byte units as the log prints it; absent when 0
   Options ip_options;
-  std::vector<Extension> extensions;          // v6
+  std::vector<Extension> extensions;  // v6
   Cut network_cut;
 
-  Maybe<std::uint8_t> protocol;               // of the transport header; absent if not said
+  Maybe<std::uint8_t> protocol;  // of the transport header; absent if not said
   Ports ports;
   Transport transport;
   Cut transport_cut;
@@ -165,10 +174,10 @@ struct Packet {
   // What the kernel knows of the packet beside its bytes.
   Maybe<std::uint32_t> mark, uid, gid;
   Maybe<std::uint32_t> ct_state, ct_status, ct_id;  // nft trace of Linux 6.16 and later: kernel's bits
-  Maybe<std::uint8_t> ct_direction;           // 0 original, 1 reply
+  Maybe<std::uint8_t> ct_direction;                 // 0 original, 1 reply
 
-  bool damaged = false;                       // the text was damaged: some fields may be missing though sent
-  bool shortened = false;                     // a person left something out ("..."), likewise
+  bool damaged = false;    // the text was damaged: some fields may be missing though sent
+  bool shortened = false;  // a person left something out ("..."), likewise
   bool whole() const { return !damaged && !shortened; }
 
   bool operator==(const Packet&) const = default;

@@ -320,7 +320,8 @@ IpVersion version_of(const Packet& packet) {
 }
 
 // A masked address is written as it was masked.
-void append_address(std::string& out, std::string_view name, const packet::IpAddress& address, base::Name text) {
+void append_address(std::string& out, std::string_view name, const packet::IpAddress& address,
+                    base::Name text) {
   if (text.empty()) return append_ip_field(out, name, address);
   out.append(name).append(base::to_printable(text.text())).append(" ");
 }

@@ -14,17 +14,18 @@ namespace fwtrace::report {
 struct TextStyle {
   enum class Detail { Quiet, Normal, Verbose };  // -q: one line a journey; -v: every step
   Detail detail = Detail::Normal;
-  int width = 0;              // columns; 0 = do not wrap (a pipe)
+  int width = 0;  // columns; 0 = do not wrap (a pipe)
   bool color = false;
-  bool rules_given = false;   // did the user give a ruleset? decides the hints
+  bool rules_given = false;  // did the user give a ruleset? decides the hints
 };
 
 class TextReport {
  public:
   TextReport(base::Output& out, const base::Sources& sources, TextStyle style);
   ~TextReport();
-  void journey(const journey::Journey& journey);   // may be held back a while, to fold retransmits (×4, 1 s 2 s 4 s)
-  void finish(const journey::Summary& summary);    // what was held back, then the summary
+  void journey(
+      const journey::Journey& journey);  // may be held back a while, to fold retransmits (×4, 1 s 2 s 4 s)
+  void finish(const journey::Summary& summary);  // what was held back, then the summary
 
  private:
   struct Impl;

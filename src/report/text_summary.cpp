@@ -27,7 +27,8 @@ std::string rejoin(const std::vector<std::string>& parts) {
 
 std::string print_losses(const Summary& summary) {
   if (summary.losses_uncounted == 0) {
-    if (summary.losses_counted || summary.lost_lines > 0) return count_of(summary.lost_lines, "event lost", "events lost");
+    if (summary.losses_counted || summary.lost_lines > 0)
+      return count_of(summary.lost_lines, "event lost", "events lost");
     return "no loss reported";  // such a log does not show losses
   }
   const std::string unknown = "the source does not say how many";

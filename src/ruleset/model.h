@@ -50,10 +50,10 @@ Effect effect_of_target(std::string_view target);
 bool is_nat_target(std::string_view target);
 
 struct Rule {
-  std::uint32_t number = 0;          // position in its chain, counted from 1
-  std::uint64_t handle = 0;          // nft handle; 0 = not known
-  std::string text;                  // in its owner's words: "-A FORWARD -o virbr1 -j REJECT --reject-with …"
-  std::string target;                // "REJECT", a chain's name, or "" for none
+  std::uint32_t number = 0;  // position in its chain, counted from 1
+  std::uint64_t handle = 0;  // nft handle; 0 = not known
+  std::string text;          // in its owner's words: "-A FORWARD -o virbr1 -j REJECT --reject-with …"
+  std::string target;        // "REJECT", a chain's name, or "" for none
   Effect effect = Effect::Continue;
   // Has it any match, address, interface or protocol condition? Nothing: the text does not say (iptables -L
   // without -v hides interfaces). Decides how the kernel's trace names it (ip_tables.c get_chainname_rulenum).
@@ -66,12 +66,12 @@ struct Rule {
 
 struct Chain {
   std::string name;
-  packet::Hook hook = packet::Hook::None;               // None: a user chain
-  packet::Verdict policy = packet::Verdict::None;       // base chains: Accept or Drop; None = not known
+  packet::Hook hook = packet::Hook::None;          // None: a user chain
+  packet::Verdict policy = packet::Verdict::None;  // base chains: Accept or Drop; None = not known
   std::optional<Counters> counters;
   std::vector<Rule> rules;
   base::Place place;
-  bool declared = true;                                 // false: only rules of it were seen, no chain line
+  bool declared = true;  // false: only rules of it were seen, no chain line
   bool operator==(const Chain&) const = default;
 };
 
@@ -89,8 +89,8 @@ struct Table {
 
 // The tables of one family and one backend, from one or several files.
 struct Ruleset {
-  packet::Family family = packet::Family::Ip;           // Ip or Ip6
-  bool family_said = false;                             // the text said so; else it is a guess from its content
+  packet::Family family = packet::Family::Ip;  // Ip or Ip6
+  bool family_said = false;                    // the text said so; else it is a guess from its content
   Backend backend = Backend::Unknown;
   std::vector<Table> tables;
   const Table* find_table(std::string_view name) const;

@@ -16,9 +16,9 @@ namespace fwtrace::ruleset {
 
 struct RulesFound {
   std::uint64_t rules = 0, chains = 0, tables = 0;
-  std::uint64_t other_lines = 0;         // prose, prompts, comments: not rules, not an error
-  bool legacy_tables_warning = false;    // "# Warning: iptables-legacy tables present": two backends hold rules
-  bool looks_like_nft = false;           // `nft list ruleset` text or JSON: not read here
+  std::uint64_t other_lines = 0;       // prose, prompts, comments: not rules, not an error
+  bool legacy_tables_warning = false;  // "# Warning: iptables-legacy tables present": two backends hold rules
+  bool looks_like_nft = false;         // `nft list ruleset` text or JSON: not read here
 };
 
 // Adds what `text` holds to `book`. `source` is the index of its name in Sources; `file_name` helps to guess the

@@ -12,9 +12,9 @@ namespace fwtrace::trace {
 
 // A line without its line end, and what its wrapper said.
 struct Line {
-  std::string_view text;    // the whole line, for diagnostics
-  std::size_t body = 0;     // where the text behind the wrapper begins in it
-  base::Place place;        // line number; column is for the dialect to fill (1-based, bytes)
+  std::string_view text;  // the whole line, for diagnostics
+  std::size_t body = 0;   // where the text behind the wrapper begins in it
+  base::Place place;      // line number; column is for the dialect to fill (1-based, bytes)
   base::Stamp time;
   base::Name host;
 };

@@ -24,10 +24,10 @@ std::string_view to_text(Dialect dialect);  // "kernel", "nft", "xtables" (the w
 // What was reported. The words are those of the legacy log; the trap table of what they really mean is
 // journey/reading.h's business, not the reader's.
 enum class EventKind : std::uint8_t {
-  Rule,      // a matching rule
-  Return,    // legacy "return:N", nft end-of-chain
-  Policy,    // legacy "policy:N", nft policy
-  Headers,   // nft "packet:", xtables-monitor "PACKET:": the headers alone, at the start of a base chain's walk
+  Rule,     // a matching rule
+  Return,   // legacy "return:N", nft end-of-chain
+  Policy,   // legacy "policy:N", nft policy
+  Headers,  // nft "packet:", xtables-monitor "PACKET:": the headers alone, at the start of a base chain's walk
 };
 std::string_view to_text(EventKind kind);  // "rule", "return", "policy", "packet"
 
@@ -43,12 +43,12 @@ struct Event {
   base::Stamp time;
   base::Name host;
   base::Name table, chain;
-  base::Name target_chain;            // of a jump or goto verdict
-  std::uint32_t number = 0;           // legacy rule number, counted from 1; 0 = not said
-  std::uint64_t handle = 0;           // nft handle; 0 = not said
-  std::uint32_t trace_id = 0;         // as nft prints it, in host order of the printed hex; see has_trace_id
+  base::Name target_chain;     // of a jump or goto verdict
+  std::uint32_t number = 0;    // legacy rule number, counted from 1; 0 = not said
+  std::uint64_t handle = 0;    // nft handle; 0 = not said
+  std::uint32_t trace_id = 0;  // as nft prints it, in host order of the printed hex; see has_trace_id
   bool has_trace_id = false;
-  std::string_view rule_text;         // the rule as the trace printed it; valid during the call
+  std::string_view rule_text;  // the rule as the trace printed it; valid during the call
   // The headers at this moment, valid during the call; null when the event carries none (nft rule lines).
   const packet::Packet* packet = nullptr;
   // Equal non-zero form numbers from one reader mean equal *packet: lets a reader's memo save comparisons.
@@ -57,15 +57,15 @@ struct Event {
 
 // What a run of input held besides events. Kinds are counted by name; nothing is lost without a count.
 enum class LineKind : std::uint8_t {
-  Trace,        // at least one event came of it
-  Log,          // a LOG/NFLOG/nft-log line of netfilter, without TRACE
-  Continuation, // a wrapped part, joined to the line before
-  Foreign,      // none of ours
+  Trace,         // at least one event came of it
+  Log,           // a LOG/NFLOG/nft-log line of netfilter, without TRACE
+  Continuation,  // a wrapped part, joined to the line before
+  Foreign,       // none of ours
   Blank,
-  Header,       // "-- Logs begin at …", "-- Boot …": the tool's own words
-  LossNote,     // the logger says that it lost lines
-  RepeatNote,   // "last message repeated 3 times"
-  Damaged,      // meant to be a trace line, but not readable at all: has a diagnostic
+  Header,      // "-- Logs begin at …", "-- Boot …": the tool's own words
+  LossNote,    // the logger says that it lost lines
+  RepeatNote,  // "last message repeated 3 times"
+  Damaged,     // meant to be a trace line, but not readable at all: has a diagnostic
 };
 inline constexpr std::size_t kLineKinds = 9;
 std::string_view to_text(LineKind kind);

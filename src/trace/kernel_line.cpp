@@ -39,9 +39,11 @@ std::string quoted_word(std::string_view text, std::size_t at) {
 // two count.
 bool KernelLine::read_head(std::string_view text, Head& head) {
   const char* space = static_cast<const char*>(std::memchr(text.data(), ' ', text.size()));
-  std::string_view word = space == nullptr ? text : text.substr(0, static_cast<std::size_t>(space - text.data()));
+  std::string_view word =
+      space == nullptr ? text : text.substr(0, static_cast<std::size_t>(space - text.data()));
   // A blank that got lost behind the number: "policy:2IN=eth0".
-  if (const std::size_t in = word.find("IN="); in != kNone && in > 0 && base::is_digit(word[in - 1])) word = word.substr(0, in);
+  if (const std::size_t in = word.find("IN="); in != kNone && in > 0 && base::is_digit(word[in - 1]))
+    word = word.substr(0, in);
   std::size_t i = word.size();
   std::uint32_t number = 0, scale = 1;
   while (i > 0 && base::is_digit(word[i - 1]) && word.size() - i < 10) {
@@ -51,7 +53,8 @@ bool KernelLine::read_head(std::string_view text, Head& head) {
   if (i == word.size() || i == 0 || word[i - 1] != ':') return false;
   const std::size_t kind_end = i - 1;
   const std::size_t kind_colon = word.rfind(':', kind_end - 1);
-  if (kind_colon == kNone || kind_end == 0 || !read_kind(word.substr(kind_colon + 1, kind_end - kind_colon - 1), head.kind))
+  if (kind_colon == kNone || kind_end == 0 ||
+      !read_kind(word.substr(kind_colon + 1, kind_end - kind_colon - 1), head.kind))
     return false;
   const std::size_t table_colon = word.find(':');
   if (table_colon == 0 || table_colon >= kind_colon || table_colon + 1 == kind_colon) return false;
@@ -64,9 +67,11 @@ bool KernelLine::read_head(std::string_view text, Head& head) {
 
 const KernelLine::KnownHead* KernelLine::find_head(std::string_view text) {
   const char* space = static_cast<const char*>(std::memchr(text.data(), ' ', text.size()));
-  const std::string_view word = space == nullptr ? text : text.substr(0, static_cast<std::size_t>(space - text.data()));
+  const std::string_view word =
+      space == nullptr ? text : text.substr(0, static_cast<std::size_t>(space - text.data()));
   std::size_t hash = word.size();
-  for (std::size_t i = 0; i < word.size(); i += 3) hash = hash * 31 + static_cast<unsigned char>(word[word.size() - 1 - i]);
+  for (std::size_t i = 0; i < word.size(); i += 3)
+    hash = hash * 31 + static_cast<unsigned char>(word[word.size() - 1 - i]);
   KnownHead& known = heads_[hash % heads_.size()];
   if (known.text == word && !word.empty() && known.head.end == word.size()) return &known;
   Head head;
@@ -129,7 +134,8 @@ void KernelLine::complain(const Line& line, std::size_t at, base::Severity sever
   sink_.diagnostic(std::move(d));
 }
 
-void KernelLine::emit(const Line& line, const KnownHead& known, const packet::Packet& packet, std::uint64_t form) {
+void KernelLine::emit(const Line& line, const KnownHead& known, const packet::Packet& packet,
+                      std::uint64_t form) {
   Event event;
   event.dialect = Dialect::KernelLog;
   event.kind = known.head.kind;
@@ -238,7 +244,8 @@ void KernelLine::forget_cut_fields(std::string_view text, bool at_line_end, pack
       scan = resume_packet(text.substr(0, last), from, names_, packet);
     }
   }
-  if (auto* tcp = std::get_if<packet::Tcp>(&packet.transport); tcp != nullptr && !tcp->urgent) tcp->flags.reset();
+  if (auto* tcp = std::get_if<packet::Tcp>(&packet.transport); tcp != nullptr && !tcp->urgent)
+    tcp->flags.reset();
 }
 
 // Says what is not whole about a record.

@@ -70,7 +70,8 @@ class KernelLine {
             const packet::Packet& packet);
   void read_held(bool may_hold);
   void emit(const Line& line, const KnownHead& head, const packet::Packet& packet, std::uint64_t form);
-  void complain(const Line& line, std::size_t at, base::Severity severity, std::string_view code, std::string message);
+  void complain(const Line& line, std::size_t at, base::Severity severity, std::string_view code,
+                std::string message);
 
   base::Names& names_;
   Sink& sink_;

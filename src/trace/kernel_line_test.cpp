@@ -84,10 +84,11 @@ TEST(KernelLine, EveryFieldOfATcpLine) {
 
 TEST(KernelLine, TwoMeaningsOfLenAndId) {
   Reading r;
-  r.read("TRACE: raw:PREROUTING:policy:3 IN=eth0 OUT= MAC= SRC=1.2.3.4 DST=5.6.7.8 LEN=33 TOS=0x00 PREC=0x00 TTL=255 "
-         "ID=61139 PROTO=UDP SPT=1 DPT=2 LEN=13 \n"
-         "TRACE: raw:PREROUTING:policy:3 IN=eth0 OUT= SRC=1.2.3.4 DST=5.6.7.8 LEN=84 TOS=0x00 PREC=0x00 TTL=64 ID=7 "
-         "PROTO=ICMP TYPE=8 CODE=0 ID=77 SEQ=5 \n");
+  r.read(
+      "TRACE: raw:PREROUTING:policy:3 IN=eth0 OUT= MAC= SRC=1.2.3.4 DST=5.6.7.8 LEN=33 TOS=0x00 PREC=0x00 TTL=255 "
+      "ID=61139 PROTO=UDP SPT=1 DPT=2 LEN=13 \n"
+      "TRACE: raw:PREROUTING:policy:3 IN=eth0 OUT= SRC=1.2.3.4 DST=5.6.7.8 LEN=84 TOS=0x00 PREC=0x00 TTL=64 ID=7 "
+      "PROTO=ICMP TYPE=8 CODE=0 ID=77 SEQ=5 \n");
   ASSERT_EQ(r.got.events.size(), 2U);
   EXPECT_EQ(r.got.events[0].packet.length, 33U);
   EXPECT_EQ(std::get<packet::Udp>(r.got.events[0].packet.transport).length, 13);
@@ -99,9 +100,10 @@ TEST(KernelLine, TwoMeaningsOfLenAndId) {
 
 TEST(KernelLine, AnIcmpErrorCarriesThePacketItIsAbout) {
   Reading r;
-  r.read("TRACE: filter:INPUT:policy:1 IN=eth0 OUT= MAC= SRC=9.9.9.9 DST=1.2.3.4 LEN=56 TOS=0x00 PREC=0xC0 TTL=64 ID=5 "
-         "PROTO=ICMP TYPE=3 CODE=4 [SRC=1.2.3.4 DST=8.8.8.8 LEN=1500 TOS=0x00 PREC=0x00 TTL=63 ID=6 DF PROTO=UDP SPT=10 "
-         "DPT=20 LEN=1480 ] MTU=1400 MARK=0x1 \n");
+  r.read(
+      "TRACE: filter:INPUT:policy:1 IN=eth0 OUT= MAC= SRC=9.9.9.9 DST=1.2.3.4 LEN=56 TOS=0x00 PREC=0xC0 TTL=64 ID=5 "
+      "PROTO=ICMP TYPE=3 CODE=4 [SRC=1.2.3.4 DST=8.8.8.8 LEN=1500 TOS=0x00 PREC=0x00 TTL=63 ID=6 DF PROTO=UDP SPT=10 "
+      "DPT=20 LEN=1480 ] MTU=1400 MARK=0x1 \n");
   ASSERT_EQ(r.got.events.size(), 1U);
   const packet::Packet& p = r.got.events[0].packet;
   const packet::Icmp* icmp = packet::find_icmp(p);
@@ -133,7 +135,8 @@ TEST(KernelLine, WrappedAnywhereReadsTheSame) {
     Reading r;
     r.read(text.substr(0, at) + "\n" + text.substr(at) + "\n" + std::string("[1.000000] eth0: link up\n"));
     ASSERT_EQ(r.got.events.size(), 1U) << at;
-    if (r.got.events[0].packet.damaged) continue;  // a cut that could be read in two ways is said, not guessed
+    if (r.got.events[0].packet.damaged)
+      continue;  // a cut that could be read in two ways is said, not guessed
     EXPECT_EQ(r.got.events[0].packet.ports.destination, 80) << at;
     EXPECT_EQ(r.got.events[0].packet.source, whole.got.events[0].packet.source) << at;
     EXPECT_EQ(r.count(LineKind::Continuation), 1U) << at;
@@ -142,9 +145,10 @@ TEST(KernelLine, WrappedAnywhereReadsTheSame) {
 
 TEST(KernelLine, DamageIsNamedAndTheRestIsUsed) {
   Reading r;
-  r.read("TRACE: filter:OUTPUT:rule:1 IN= OUT=cali1 SRC=172.16.91.225 DST=172.20.219.80 LEN=84 TOS=0x00 PREC=0x00 TTL=64 "
-         "ID=45708 DF PRPE=8 CODE=0 ID=3584 SEQ=1 UID=0 GID=0 \n"
-         "TRACE: nat:POSTROUTING:rule:1 IN= OUT=cali1 SRC=172.16.91.225 DST=172.20.\n");
+  r.read(
+      "TRACE: filter:OUTPUT:rule:1 IN= OUT=cali1 SRC=172.16.91.225 DST=172.20.219.80 LEN=84 TOS=0x00 PREC=0x00 TTL=64 "
+      "ID=45708 DF PRPE=8 CODE=0 ID=3584 SEQ=1 UID=0 GID=0 \n"
+      "TRACE: nat:POSTROUTING:rule:1 IN= OUT=cali1 SRC=172.16.91.225 DST=172.20.\n");
   ASSERT_EQ(r.got.events.size(), 2U);
   EXPECT_TRUE(r.got.events[0].packet.damaged);
   EXPECT_EQ(r.got.events[0].packet.id, 45708);
@@ -165,7 +169,8 @@ TEST(KernelLine, WordsBehindAWholeLineAreNotDamage) {
 
 TEST(LogReader, AKmsgGapIsACountedLoss) {
   Reading r;
-  r.read("4,100,5000000,-;" + std::string(kTcp) + "\n6,101,5000001,-;eth0: up\n4,110,5000002,-;" + std::string(kTcp) + "\n");
+  r.read("4,100,5000000,-;" + std::string(kTcp) + "\n6,101,5000001,-;eth0: up\n4,110,5000002,-;" +
+         std::string(kTcp) + "\n");
   ASSERT_EQ(r.got.losses.size(), 1U);
   EXPECT_EQ(r.got.losses[0].lines, 8U);
   EXPECT_EQ(r.got.losses[0].place.line, 3U);
@@ -173,9 +178,10 @@ TEST(LogReader, AKmsgGapIsACountedLoss) {
 
 TEST(LogReader, LoggersSayWhatTheyLost) {
   Reading r;
-  r.read("Nov 23 12:00:00 gw kernel: printk: 57 messages dropped\n"
-         "Nov 23 12:00:00 gw systemd-journald[1]: Missed 12 kernel messages\n"
-         "[   10.0] ** 99 printk messages dropped **\n");
+  r.read(
+      "Nov 23 12:00:00 gw kernel: printk: 57 messages dropped\n"
+      "Nov 23 12:00:00 gw systemd-journald[1]: Missed 12 kernel messages\n"
+      "[   10.0] ** 99 printk messages dropped **\n");
   ASSERT_EQ(r.got.losses.size(), 3U);
   EXPECT_EQ(r.got.losses[0].lines, 57U);
   EXPECT_EQ(r.got.losses[1].lines, 12U);
@@ -184,7 +190,8 @@ TEST(LogReader, LoggersSayWhatTheyLost) {
 
 TEST(LogReader, KindsAddUpToTheLines) {
   Reading r;
-  r.read(std::string(kTcp) + "\n\nNov 23 12:00:00 gw sshd[1]: hello\n[UFW BLOCK] IN=eth0 OUT= SRC=1.2.3.4 DST=1.2.3.5\n"
+  r.read(std::string(kTcp) +
+         "\n\nNov 23 12:00:00 gw sshd[1]: hello\n[UFW BLOCK] IN=eth0 OUT= SRC=1.2.3.4 DST=1.2.3.5\n"
          "-- Logs begin at Tue 2023-02-28 05:48:43 CST. --\nTRACE: filter:INP\nlast line without an end");
   std::uint64_t sum = 0;
   for (const std::uint64_t n : r.reader.line_kinds()) sum += n;

@@ -124,13 +124,14 @@ std::uint16_t tcp_flag(std::uint64_t word) {
 }
 
 bool is_ellipsis(std::string_view word) {
-  return word == "..." || word == ".." || word == "…" || word == "[...]" || word == "[…]" || word == "<snip>" ||
-         word == "[snip]" || word == "....";
+  return word == "..." || word == ".." || word == "…" || word == "[...]" || word == "[…]" ||
+         word == "<snip>" || word == "[snip]" || word == "....";
 }
 
 // Did a person hide this value: "x.x.x.x", "xx:xx", "****", "<client>", "[redacted]"?
 bool is_masked(std::string_view value) {
-  for (const std::string_view sign : {"xx", "XX", "x.", "X.", ".x", ".X", "**", "*.", ".*", "##", "<", "[", "redact", "REDACT"}) {
+  for (const std::string_view sign :
+       {"xx", "XX", "x.", "X.", ".x", ".X", "**", "*.", ".*", "##", "<", "[", "redact", "REDACT"}) {
     if (value.find(sign) != std::string_view::npos) return true;
   }
   return value == "x" || value == "X" || value == "*";
@@ -152,6 +153,7 @@ class Scanner {
         at_ = word_at_;  // not ours: stop before it
         break;
       }
+      closed_ |= closes_;
       if (closed_) break;
     }
     scan_.end = at_;
@@ -180,6 +182,10 @@ class Scanner {
     word_ = text_.substr(word_at_, word_end - word_at_);
     value_ = has_equals_ ? text_.substr(equals + 1, at_ - equals - 1) : std::string_view();
     if (!value_.empty() && is_junk(value_.back())) cut_junk();
+    // Behind some cut headers the kernel prints no blank before the bracket that closes the inner packet.
+    std::string_view& last = has_equals_ ? value_ : word_;
+    closes_ = depth_ > 0 && last.size() > 1 && last.back() == ']' && last != "bytes]";
+    if (closes_) last.remove_suffix(1);
     return true;
   }
   // Quotes, brackets and tags that a paste left glued to the last field: `URGP=0"`, `URGP=0<br>`.
@@ -216,7 +222,9 @@ class Scanner {
     const bool dotted = value_.find(':') == std::string_view::npos;
     bool letters = false;
     for (const char c : value_) letters |= (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (is_ellipsis(value_) || value_.empty() || value_.find('=') != std::string_view::npos || !(is_masked(value_) || (dotted && letters))) return keep(false);
+    if (is_ellipsis(value_) || value_.empty() || value_.find('=') != std::string_view::npos ||
+        !(is_masked(value_) || (dotted && letters)))
+      return keep(false);
     scan_.masked = true;
     text = names_.intern(value_);
     return true;
@@ -303,7 +311,8 @@ class Scanner {
       case key("GID"): return keep(read_decimal(value_, packet_.gid));
       case key("MARK"): return keep(read_hex(value_, packet_.mark));
       case key("MACSRC"): return keep(read_mac(value_, in_arp_ ? arp().sender_mac : packet_.link.source));
-      case key("MACDST"): return keep(read_mac(value_, in_arp_ ? arp().target_mac : packet_.link.destination));
+      case key("MACDST"):
+        return keep(read_mac(value_, in_arp_ ? arp().target_mac : packet_.link.destination));
       case key("MACPROTO"):
       case key("VPROTO"): return keep(read_hex(value_, packet_.link.ethertype));
       case key("VID"): return keep(read_decimal(value_, packet_.link.vlan));
@@ -326,13 +335,28 @@ class Scanner {
   bool protocol() {
     namespace p = packet::proto;
     switch (value_.size() > 8 ? 0 : key(value_)) {
-      case key("TCP"): packet_.protocol = p::kTcp; tcp(); return true;
+      case key("TCP"):
+        packet_.protocol = p::kTcp;
+        tcp();
+        return true;
       case key("UDP"): packet_.protocol = p::kUdp; break;
       case key("UDPLITE"): packet_.protocol = p::kUdplite; break;
-      case key("ICMP"): packet_.protocol = p::kIcmp; icmp(); return true;
-      case key("ICMPv6"): packet_.protocol = p::kIcmpv6; icmp(); return true;
-      case key("AH"): packet_.protocol = p::kAh; new_spi(); return true;
-      case key("ESP"): packet_.protocol = p::kEsp; new_spi(); return true;
+      case key("ICMP"):
+        packet_.protocol = p::kIcmp;
+        icmp();
+        return true;
+      case key("ICMPv6"):
+        packet_.protocol = p::kIcmpv6;
+        icmp();
+        return true;
+      case key("AH"):
+        packet_.protocol = p::kAh;
+        new_spi();
+        return true;
+      case key("ESP"):
+        packet_.protocol = p::kEsp;
+        new_spi();
+        return true;
       default: return keep(read_decimal(value_, packet_.protocol));
     }
     forget_transport();
@@ -341,7 +365,8 @@ class Scanner {
   }
 
   bool spi() {
-    if (!packet_.extensions.empty() && in_extension_) return keep(read_hex(value_, packet_.extensions.back().spi));
+    if (!packet_.extensions.empty() && in_extension_)
+      return keep(read_hex(value_, packet_.extensions.back().spi));
     auto* known = std::get_if<Spi>(&packet_.transport);
     return keep(read_hex(value_, (known != nullptr ? *known : new_spi()).spi));
   }
@@ -370,7 +395,7 @@ class Scanner {
       }
       switch (word) {
         case key("DF"): return packet_.df = true;
-        case key("MF"):  return packet_.mf = true;
+        case key("MF"): return packet_.mf = true;
         case key("CE"): return packet_.ce = true;
         case key("OPT"): return options();
         case key("AH"): return extension(Extension::Kind::Ah);
@@ -387,7 +412,8 @@ class Scanner {
     }
     if (word_ == "INCOMPLETE") return incomplete();
     if (word_ == "TRUNCATED") return packet_.network_cut.cut = true;
-    if (word_ == "[TRUNCATED]" && depth_ == 0) {  // the packet inside an ICMPv6 error was cut before its header
+    if (word_ == "[TRUNCATED]" &&
+        depth_ == 0) {  // the packet inside an ICMPv6 error was cut before its header
       auto inner = std::make_shared<Packet>();
       inner->network_cut.cut = true;
       icmp().inner = std::move(inner);
@@ -407,8 +433,8 @@ class Scanner {
     }
     if (!first.starts_with('(')) return true;  // cut behind OPT
     next_word();
-    word_ = text_.substr(word_at_, at_ - word_at_);
-    value_ = word_.substr(0, std::min(word_.find(')'), word_.size() - 1) + 1);
+    value_ = text_.substr(word_at_, at_ - word_at_);
+    value_ = value_.substr(0, std::min(value_.find(')'), value_.size() - 1) + 1);
     Options& to = packet_.protocol ? tcp().options : packet_.ip_options;
     if (!read_options(value_, to)) damage(word_at_);
     return true;
@@ -446,7 +472,7 @@ class Scanner {
     packet_.extensions.emplace_back();
     Extension& last = packet_.extensions.back();
     last.kind = Extension::Kind::Unknown;
-    next_word();                              // Ext
+    next_word();  // Ext
     if (peek() == "Hdr") next_word();
     if (next_word()) {
       value_ = word_;
@@ -509,14 +535,16 @@ class Scanner {
   bool in_arp_ = false;
   bool open_inner_ = false;
   bool closed_ = false;
+  bool closes_ = false;
   PacketScan scan_;
 };
 
 constexpr std::string_view kFieldNames[] = {
-    "IN",  "OUT", "PHYSIN", "PHYSOUT", "MAC",  "TUNNEL", "SRC",     "DST",       "LEN",     "TOS",    "PREC",
-    "TTL", "ID",  "PROTO",  "SPT",     "DPT",  "SEQ",    "ACK",     "WINDOW",    "RES",     "URGP",   "TYPE",
-    "TC",  "SPI", "CODE",   "MTU",     "UID",  "GID",    "GATEWAY", "PARAMETER", "POINTER", "MARK",   "HOPLIMIT",
-    "FLOWLBL", "MACSRC", "MACDST", "MACPROTO", "VPROTO", "VID", "HTYPE", "PTYPE", "OPCODE", "IPSRC", "IPDST"};
+    "IN",       "OUT",     "PHYSIN",    "PHYSOUT", "MAC",   "TUNNEL",   "SRC",     "DST",    "LEN",
+    "TOS",      "PREC",    "TTL",       "ID",      "PROTO", "SPT",      "DPT",     "SEQ",    "ACK",
+    "WINDOW",   "RES",     "URGP",      "TYPE",    "TC",    "SPI",      "CODE",    "MTU",    "UID",
+    "GID",      "GATEWAY", "PARAMETER", "POINTER", "MARK",  "HOPLIMIT", "FLOWLBL", "MACSRC", "MACDST",
+    "MACPROTO", "VPROTO",  "VID",       "HTYPE",   "PTYPE", "OPCODE",   "IPSRC",   "IPDST"};
 
 }  // namespace
 

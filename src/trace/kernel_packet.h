@@ -14,12 +14,12 @@
 namespace fwtrace::trace {
 
 struct PacketScan {
-  std::size_t end = 0;            // offset where reading stopped: the end, or a word that is not ours
-  bool complete = false;          // all that the kernel prints for this protocol was there
-  bool abbreviated = false;       // somebody wrote "..." instead of the rest
-  bool masked = false;            // somebody hid a value ("x.x.x.x", "<client>")
-  bool damaged = false;           // a field's value could not be read; it is missing in the packet
-  std::size_t damage_at = 0;      // offset of the first damage
+  std::size_t end = 0;        // offset where reading stopped: the end, or a word that is not ours
+  bool complete = false;      // all that the kernel prints for this protocol was there
+  bool abbreviated = false;   // somebody wrote "..." instead of the rest
+  bool masked = false;        // somebody hid a value ("x.x.x.x", "<client>")
+  bool damaged = false;       // a field's value could not be read; it is missing in the packet
+  std::size_t damage_at = 0;  // offset of the first damage
 };
 
 // Reads fields into `packet` until the text ends or a word comes that is no field ("TRACE:", the date of a joined

@@ -69,13 +69,30 @@ std::string without_colours(std::string_view text) {
   return out;
 }
 
+// A web page's &quot; and “ as the tools wrote them; "" if the line has none of these, or is no line of a monitor's.
+std::string without_markup(std::string_view text) {
+  struct Row {
+    std::string_view written, meant;
+  };
+  static constexpr Row kRows[] = {{"&quot;", "\""}, {"&gt;", ">"},   {"&lt;", "<"},    {"&#39;", "'"},
+                                  {"&amp;", "&"},   {"&nbsp;", " "}, {"\u201c", "\""}, {"\u201d", "\""}};
+  if (!has(text, "trace id ") && !has(text, "TRACE:") && !has(text, "PACKET:")) return {};
+  std::string out(text);
+  for (const Row& row : kRows) {
+    for (std::size_t at = 0; (at = out.find(row.written, at)) != std::string::npos; at += row.meant.size())
+      out.replace(at, row.written.size(), row.meant);
+  }
+  return out.size() == text.size() ? std::string() : out;
+}
+
 // "[ 1934.356558] ", what differs between most lines; kNone if it is anything else.
 std::int64_t read_uptime(std::string_view text) {
   std::size_t i = 1;
   while (i < text.size() && text[i] == ' ') ++i;
   std::int64_t value = 0;
   std::size_t digits = 0;
-  for (; i < text.size() && digits < 12 && base::is_digit(text[i]); ++i, ++digits) value = value * 10 + (text[i] - '0');
+  for (; i < text.size() && digits < 12 && base::is_digit(text[i]); ++i, ++digits)
+    value = value * 10 + (text[i] - '0');
   if (digits == 0 || i + 8 > text.size() || text[i] != '.' || text[i + 7] != ']')
     return read_wrapper(text).time.uptime_us;
   for (std::size_t k = i + 1; k < i + 7; ++k) {
@@ -87,15 +104,16 @@ std::int64_t read_uptime(std::string_view text) {
 
 bool is_log_header(std::string_view text) {
   return text.starts_with("-- ") &&
-         (has(text, "Logs begin") || has(text, "Journal begins") || has(text, "Boot ") || has(text, "Reboot") ||
-          has(text, "No entries") || has(text, "-- cursor:"));
+         (has(text, "Logs begin") || has(text, "Journal begins") || has(text, "Boot ") ||
+          has(text, "Reboot") || has(text, "No entries") || has(text, "-- cursor:"));
 }
 
 // A field line of `journalctl -o export` or -o verbose, or a kmsg dictionary line (" SUBSYSTEM=net").
 bool is_journal_field(std::string_view text) {
   const std::string_view body = base::trim(text);
   const std::size_t equals = body.find('=');
-  if (equals == kNone || equals < 3 || (body.front() != '_' && text.front() != ' ' && !has(body.substr(0, equals), "_")) )
+  if (equals == kNone || equals < 3 ||
+      (body.front() != '_' && text.front() != ' ' && !has(body.substr(0, equals), "_")))
     return body.starts_with("PRIORITY=");
   return std::all_of(body.begin(), body.begin() + static_cast<std::ptrdiff_t>(equals),
                      [](char c) { return c == '_' || (c >= 'A' && c <= 'Z') || base::is_digit(c); });
@@ -116,18 +134,18 @@ struct LogReader::Impl {
   std::uint64_t lines = 0, bytes = 0;
   std::array<std::uint64_t, kLineKinds> kinds{};
   std::string carry;
-  bool long_line = false;        // in the middle of a line that is read in pieces
+  bool long_line = false;  // in the middle of a line that is read in pieces
 
-  bool odd_bytes = false;        // escapes or unbreakable blanks are in what is being read
-  std::size_t usual_at = 0;      // where "TRACE: " stood in the last line
-  std::string last_wrapper;      // and what stood before it
+  bool odd_bytes = false;    // escapes or unbreakable blanks are in what is being read
+  std::size_t usual_at = 0;  // where "TRACE: " stood in the last line
+  std::string last_wrapper;  // and what stood before it
   base::Stamp last_time;
   base::Name last_host;
   std::optional<std::uint64_t> kmsg_sequence;
   std::uint64_t inputs = 0, numbered = 0;  // of them, with kmsg sequence numbers
-  bool monitors_hold = false;        // nft or xtables may hold a line back
+  bool monitors_hold = false;              // nft or xtables may hold a line back
   base::Name export_host;
-  base::Stamp export_time;       // of the journal export entry that is being read
+  base::Stamp export_time;  // of the journal export entry that is being read
 
   Impl(base::Names& n, Sink& s, std::optional<Dialect> o)
       : names(n), sink(s), only(o), kernel(n, s), nft(n, s), xtables(n, s) {}
@@ -162,7 +180,8 @@ struct LogReader::Impl {
       return;
     }
     const std::size_t bracket = text.rfind('[');
-    if (bracket != kNone && bracket > 0 && text.size() == last_wrapper.size() && last_time.uptime_us != base::Stamp::kNone &&
+    if (bracket != kNone && bracket > 0 && text.size() == last_wrapper.size() &&
+        last_time.uptime_us != base::Stamp::kNone &&
         std::memcmp(text.data(), last_wrapper.data(), bracket) == 0) {
       last_time.uptime_us = read_uptime(text.substr(bracket));
     } else {
@@ -282,6 +301,7 @@ struct LogReader::Impl {
       return kernel.line(line);
     }
     if (!text.empty() && text.front() == '{') return json_line(text);
+    if (const std::string plain = without_markup(text); !plain.empty()) return read_line(plain);
     return other_line(text);
   }
 

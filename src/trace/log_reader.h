@@ -26,9 +26,9 @@ class LogReader {
   LogReader(base::Names& names, Sink& sink, std::optional<Dialect> only = {});
   ~LogReader();
 
-  void begin(std::uint32_t source);        // the next input; line numbers start at 1 again
+  void begin(std::uint32_t source);  // the next input; line numbers start at 1 again
   void push(std::string_view chunk);
-  void finish();                           // the end of that input: a last line without its newline is read
+  void finish();  // the end of that input: a last line without its newline is read
 
   std::uint64_t lines() const;
   std::uint64_t bytes() const;

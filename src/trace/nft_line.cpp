@@ -234,18 +234,19 @@ std::size_t find_nft_line(std::string_view text, std::size_t from) {
 
 bool is_nft_rule_word(std::string_view word) {
   static constexpr auto kWords = std::to_array<std::string_view>({
-      "accept",     "drop",     "continue", "return",   "jump",    "goto",   "queue",  "reject",
-      "counter",    "packets",  "bytes",    "comment",  "log",     "prefix", "level",  "group",
-      "limit",      "rate",     "over",     "burst",    "quota",   "snat",   "dnat",   "masquerade",
-      "redirect",   "to",       "with",     "type",     "notrack", "flow",   "add",    "update",
-      "delete",     "set",      "map",      "vmap",     "mark",    "fib",    "rt",     "exthdr",
-      "frag",       "hbh",      "dst",      "srh",      "socket",  "numgen", "jhash",  "symhash",
-      "osf",        "ipsec",    "tproxy",   "synproxy", "dup",     "fwd",    "random", "fully-random",
-      "persistent", "flags",    "option",   "saddr",    "daddr",   "sport",  "dport",  "state",
-      "status",     "xt",       "match",    "target",   "and",     "or",     "xor",    "!=",
-      "==",         "(verdict", "rule",     "policy",   "verdict", "reset",  "tcp",    "icmpx",
-      "name",       "last",     "ipv4",     "ipv6",     "established", "related", "new", "invalid",
-      "untracked",  "local",    "unicast",  "broadcast", "multicast", "exists", "missing", "original", "reply",
+      "accept",     "drop",     "continue", "return",    "jump",        "goto",    "queue",   "reject",
+      "counter",    "packets",  "bytes",    "comment",   "log",         "prefix",  "level",   "group",
+      "limit",      "rate",     "over",     "burst",     "quota",       "snat",    "dnat",    "masquerade",
+      "redirect",   "to",       "with",     "type",      "notrack",     "flow",    "add",     "update",
+      "delete",     "set",      "map",      "vmap",      "mark",        "fib",     "rt",      "exthdr",
+      "frag",       "hbh",      "dst",      "srh",       "socket",      "numgen",  "jhash",   "symhash",
+      "osf",        "ipsec",    "tproxy",   "synproxy",  "dup",         "fwd",     "random",  "fully-random",
+      "persistent", "flags",    "option",   "saddr",     "daddr",       "sport",   "dport",   "state",
+      "status",     "xt",       "match",    "target",    "and",         "or",      "xor",     "!=",
+      "==",         "(verdict", "rule",     "policy",    "verdict",     "reset",   "tcp",     "icmpx",
+      "name",       "last",     "ipv4",     "ipv6",      "established", "related", "new",     "invalid",
+      "untracked",  "local",    "unicast",  "broadcast", "multicast",   "exists",  "missing", "original",
+      "reply",
   });
   if (word.empty()) return false;
   if (std::ranges::find(kWords, word) != kWords.end() || is_nft_field_word(word)) return true;

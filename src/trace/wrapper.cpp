@@ -84,8 +84,9 @@ struct Clock {
 
 bool take_clock(Cursor& at, Clock& clock) {
   Cursor c = at;
-  if (!c.take_number(clock.hour, 1, 2) || !c.take(":") || !c.take_number(clock.minute, 2, 2) || !c.take(":") ||
-      !c.take_number(clock.second, 2, 2) || clock.hour > 24 || clock.minute > 59 || clock.second > 60)
+  if (!c.take_number(clock.hour, 1, 2) || !c.take(":") || !c.take_number(clock.minute, 2, 2) ||
+      !c.take(":") || !c.take_number(clock.second, 2, 2) || clock.hour > 24 || clock.minute > 59 ||
+      clock.second > 60)
     return false;
   clock.fraction = c.take_fraction(clock.micros);
   at = c;
@@ -176,7 +177,8 @@ bool take_iso(Cursor& at, Stamp& time) {
   if (c.take_one_of(kDays, weekday)) c.skip_blanks();
   Clock clock;
   if (!c.take_number(year, 4, 4) || (!c.take("-") && !c.take("/"))) return false;
-  if (!c.take_number(month, 2, 2) || (!c.take("-") && !c.take("/")) || !c.take_number(day, 2, 2)) return false;
+  if (!c.take_number(month, 2, 2) || (!c.take("-") && !c.take("/")) || !c.take_number(day, 2, 2))
+    return false;
   if (!c.take("T") && !c.take(" ")) return false;
   if (month < 1 || month > 12 || day < 1 || day > 31 || !take_clock(c, clock)) return false;
   set_wall(time, year, month, day, clock);
@@ -290,7 +292,8 @@ Wrapper read_wrapper(std::string_view text) {
     }
     // grep -H and -n put "file:" and "17:" before the line; the date may be glued to them.
     if (!dated) {
-      if (const std::size_t colon = word.find(':'); colon != std::string_view::npos && colon + 1 < word.size()) {
+      if (const std::size_t colon = word.find(':');
+          colon != std::string_view::npos && colon + 1 < word.size()) {
         Cursor glued(text.substr(static_cast<std::size_t>(word.data() - text.data()) + colon + 1));
         Stamp trial = wrapper.time;
         std::int64_t number = 0;
@@ -310,8 +313,9 @@ Wrapper read_wrapper(std::string_view text) {
     last_word = word;
   }
   // "May 27 19:57:54 storm3 TRACE: …": a syslog without the kernel: tag still names its host.
-  if (wrapper.host.empty() && wrapper.time.wall_us != Stamp::kNone && wrapper.time.uptime_us == Stamp::kNone &&
-      !first_word_after_date.empty() && !first_word_after_date.ends_with(':') && first_word_after_date == last_word)
+  if (wrapper.host.empty() && wrapper.time.wall_us != Stamp::kNone &&
+      wrapper.time.uptime_us == Stamp::kNone && !first_word_after_date.empty() &&
+      !first_word_after_date.ends_with(':') && first_word_after_date == last_word)
     wrapper.host = without_brackets(first_word_after_date);
   return wrapper;
 }

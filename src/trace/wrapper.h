@@ -18,8 +18,8 @@ namespace fwtrace::trace {
 
 struct Wrapper {
   base::Stamp time;
-  std::string_view host;                        // in the text that was read
-  std::optional<std::uint64_t> kmsg_sequence;   // of a raw /dev/kmsg record
+  std::string_view host;                       // in the text that was read
+  std::optional<std::uint64_t> kmsg_sequence;  // of a raw /dev/kmsg record
 };
 
 // `text` is everything before the message.

@@ -61,14 +61,16 @@ std::optional<JsonLine> read_json_line(std::string_view line) {
     }
   }
   if (!found) return std::nullopt;
-  while (!out.message.empty() && (out.message.back() == '\n' || out.message.back() == '\r')) out.message.pop_back();
+  while (!out.message.empty() && (out.message.back() == '\n' || out.message.back() == '\r'))
+    out.message.pop_back();
 
   for (const char* name : {"_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"}) {
     out.time.wall_us = micros_of(object, name);
     if (out.time.wall_us != base::Stamp::kNone) break;
   }
   out.time.uptime_us = micros_of(object, "_SOURCE_MONOTONIC_TIMESTAMP");
-  if (out.time.uptime_us == base::Stamp::kNone) out.time.uptime_us = micros_of(object, "__MONOTONIC_TIMESTAMP");
+  if (out.time.uptime_us == base::Stamp::kNone)
+    out.time.uptime_us = micros_of(object, "__MONOTONIC_TIMESTAMP");
   if (out.time.wall_us != base::Stamp::kNone) {
     out.time.zone_known = out.time.year_known = true;
     out.time.seconds_only = false;

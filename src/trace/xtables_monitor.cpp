@@ -354,9 +354,14 @@ struct XtablesMonitor::Impl {
 };
 
 XtablesMonitor::XtablesMonitor(base::Names& names, Sink& sink)
-    : impl_(std::make_unique<Impl>(
-          Impl{.names = names, .sink = sink, .memo = {}, .words = {}, .widths = {}, .held = {},
-                                  .waiting = {}, .last_step = {}})) {}
+    : impl_(std::make_unique<Impl>(Impl{.names = names,
+                                        .sink = sink,
+                                        .memo = {},
+                                        .words = {},
+                                        .widths = {},
+                                        .held = {},
+                                        .waiting = {},
+                                        .last_step = {}})) {}
 XtablesMonitor::~XtablesMonitor() = default;
 
 bool XtablesMonitor::claims(std::string_view text) const {

@@ -1,0 +1,108 @@
+#include "host/namespace.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "host/proc.h"
+
+namespace fwtrace::host {
+
+using base::ErrorKind;
+using base::Result;
+
+namespace {
+
+std::uint64_t inode_of(const std::string& path) {
+  struct stat info{};
+  return stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
+}
+
+}  // namespace
+
+Result<NetworkNamespace> NetworkNamespace::open(const std::string& path, std::string name) {
+  NetworkNamespace found;
+  found.fd_ = Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!found.fd_.open()) {
+    if (errno == EACCES || errno == EPERM) {
+      return base::fail(ErrorKind::Permission, fmt::format("network namespace '{}' may not be entered", name),
+                        {"run as root"});
+    }
+    return base::fail(ErrorKind::Usage,
+                      fmt::format("no network namespace '{}': {}", name, print_errno(errno)),
+                      {"'ip netns list' and 'lsns -t net' show those there are; a process number works too"});
+  }
+  struct stat info{};
+  if (fstat(found.fd_.get(), &info) != 0) {
+    return base::fail(ErrorKind::Usage,
+                      fmt::format("no network namespace '{}': {}", name, print_errno(errno)));
+  }
+  found.inode_ = info.st_ino;
+  found.name_ = std::move(name);
+  return found;
+}
+
+Result<NetworkNamespace> NetworkNamespace::current() { return open("/proc/thread-self/ns/net", ""); }
+
+Result<NetworkNamespace> NetworkNamespace::of_process(int pid) {
+  return open(fmt::format("/proc/{}/ns/net", pid), std::to_string(pid));
+}
+
+Result<NetworkNamespace> NetworkNamespace::find(const std::string& name_or_pid) {
+  if (name_or_pid.starts_with("/")) return open(name_or_pid, name_or_pid);
+  std::error_code ignored;
+  // A name may look like a number ("ip netns add 7"): what the user named wins.
+  const std::string named = "/run/netns/" + name_or_pid;
+  const bool is_plain_name = !name_or_pid.empty() && name_or_pid.find('/') == std::string::npos &&
+                             name_or_pid != "." && name_or_pid != "..";
+  if (is_plain_name && std::filesystem::exists(named, ignored)) return open(named, name_or_pid);
+  if (const auto pid = base::parse_number<int>(name_or_pid); pid && *pid > 0) return of_process(*pid);
+  if (!is_plain_name) {
+    return base::fail(ErrorKind::Usage, fmt::format("'{}' is no name of a network namespace", name_or_pid),
+                      {"give a name of 'ip netns list', a process number, or a path that begins with '/'"});
+  }
+  return open(named, name_or_pid);
+}
+
+std::optional<NetworkNamespace> NetworkNamespace::find_by_inode(std::uint64_t inode) {
+  if (auto here = current(); here && here->inode() == inode) return std::move(*here);
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator("/run/netns", error)) {
+    if (inode_of(entry.path()) != inode) continue;
+    if (auto found = open(entry.path(), entry.path().filename())) return std::move(*found);
+  }
+  for (const int pid : list_processes()) {
+    if (inode_of(fmt::format("/proc/{}/ns/net", pid)) != inode) continue;
+    if (auto found = of_process(pid)) return std::move(*found);
+  }
+  return std::nullopt;
+}
+
+Result<EnterNamespace> EnterNamespace::enter(const NetworkNamespace& target) {
+  TRY(const NetworkNamespace here, NetworkNamespace::current());
+  if (here.inode() == target.inode()) return EnterNamespace(Fd());
+  Fd back(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
+  if (!back.open() || setns(target.fd(), CLONE_NEWNET) != 0) {
+    return base::fail(
+        ErrorKind::Permission,
+        fmt::format("network namespace '{}' may not be entered: {}", target.name(), print_errno(errno)),
+        {"entering a namespace needs CAP_SYS_ADMIN: run as root"});
+  }
+  return EnterNamespace(std::move(back));
+}
+
+EnterNamespace::~EnterNamespace() {
+  // Going on in the wrong namespace would be worse than stopping.
+  if (back_.open()) CHECK(setns(back_.get(), CLONE_NEWNET) == 0);
+}
+
+bool in_initial_namespace() { return access("/proc/sys/net/netfilter/nf_log_all_netns", F_OK) == 0; }
+
+}  // namespace fwtrace::host

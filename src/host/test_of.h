@@ -1,0 +1,40 @@
+// One condition of the filter as comparisons at one place of arming. Within this room only.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "host/arming_rules.h"
+#include "packet/packet.h"
+
+namespace fwtrace::host {
+
+enum class Place : std::uint8_t { First, Fragments, Sent };
+
+struct Tests {
+  enum class Answer : std::uint8_t {
+    These,       // it holds if all tests of one of the alternatives hold
+    Always,      // nothing to test: alternatives is {{}} for a positive condition
+    Never,       // it cannot hold here
+    Untestable,  // it may come to hold later, or cannot be seen here
+  };
+  Answer answer = Answer::These;
+  std::vector<std::vector<Test>> alternatives;
+};
+// The condition as if it were positive. Alternatives are complete: version and protocol stand in them.
+Tests tests_of(const packet::FilterCondition& condition, Place place);
+
+// The same of the packet that an ICMP error quotes, its version to be filled in; nothing for what is not quoted.
+std::optional<Test> quoted_test_of(const packet::FilterCondition& condition);
+
+// Protocols whose first four bytes are the ports: tcp, udp, udplite, sctp, dccp.
+inline constexpr std::array<std::uint8_t, 5> kPortProtocols{
+    packet::proto::kTcp, packet::proto::kUdp, packet::proto::kUdplite, packet::proto::kSctp, 33};
+
+Test test_version(packet::IpVersion version);
+Test test_number(Test::Field field, std::uint32_t number);
+Test test_address(Test::Field field, const packet::IpAddress& address);
+
+}  // namespace fwtrace::host
