@@ -65,7 +65,7 @@ struct ArmingRule {
     Return,
     Jump,
     Arm
-  };                             // Arm: goto the chain that spends the rate limit
+  };  // Arm: goto the chain that spends the rate limit
   std::vector<Test> tests = {};  // all must hold
   End end = End::Accept;
   std::string target = {};  // of Jump and Arm
