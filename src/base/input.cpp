@@ -130,6 +130,7 @@ Result<Input> Input::open(const std::string& path, int standard_input) {
     impl->unpacker = archive_read_new();
     archive_read_support_filter_all(impl->unpacker);
     archive_read_support_format_raw(impl->unpacker);
+    archive_read_support_format_empty(impl->unpacker);  // an empty log, compressed
     impl->unpacked.resize(kChunk);
     struct archive_entry* entry = nullptr;
     if (archive_read_open(impl->unpacker, impl.get(), nullptr, &Impl::feed, nullptr) != ARCHIVE_OK ||

@@ -158,6 +158,7 @@ class Run {
     evidence.from_there = [this](const packet::Packet& asked, const auto& visit) {
       grouper_.for_each_from(asked, visit);
     };
+    evidence.sent_again = grouper_.sent_again(journey);
     journey::decide(journey, evidence);
 
     const bool shown = wants(journey) && !enough();
@@ -279,8 +280,7 @@ class Run {
     const auto& kinds = summary_.line_kinds;
     const auto count = [&](trace::LineKind kind) { return kinds[static_cast<std::size_t>(kind)]; };
     std::vector<std::string> hints;
-    if (summary_.bytes == 0) {
-    } else if (utf16_) {
+    if (utf16_) {
       hints.push_back("it is UTF-16 text: convert it first with iconv -f UTF-16 -t UTF-8");
     } else if (binary_) {
       hints.push_back("it looks like a binary file, not like a log");
@@ -295,7 +295,7 @@ class Run {
                                                         : " lines of LOG rules are there") +
                       ", but that tells of one rule only; TRACE tells the whole way: "
                       "iptables-legacy -t raw -I PREROUTING -p tcp --dport 80 -j TRACE");
-    } else {
+    } else if (summary_.bytes > 0) {
       hints.push_back(
           "a trace line looks like: TRACE: filter:FORWARD:rule:7 IN=eth0 … or: trace id 1a2b3c4d ip filter …");
     }

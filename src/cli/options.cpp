@@ -44,7 +44,6 @@ base::Result<Options> parse_options(const CommandRow& command, const std::vector
   app.allow_extras(false);
   app.add_option("words", options.words);
   for (const OptionRow& row : command.options) {
-    std::vector<std::string>* values = nullptr;
     const std::string name = long_name(row.names);
     if (row.value.empty()) {
       app.add_flag_callback(std::string(row.names), [&options, name] { options.values_[name]; });
@@ -55,9 +54,8 @@ base::Result<Options> parse_options(const CommandRow& command, const std::vector
       return true;
     };
     CLI::Option* option = app.add_option(std::string(row.names), CLI::callback_t(take));
-    // One value for each mention; --rules a --rules b; also --rules a b when the row says FILE….
+    // One value for each mention: --rules a --rules b.
     option->type_size(1)->allow_extra_args(false)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    (void)values;
   }
   try {
     std::vector<std::string> reversed(args.rbegin(), args.rend());  // what CLI11 wants

@@ -248,7 +248,7 @@ class Planner {
       }
     }
     const bool mirrors = mirrored_.has_value() || !wish_.replies;
-    if (!mirrors) plan_.narrower.push_back("replies: this ICMP type has none");
+    if (!mirrors) plan_.narrower.emplace_back("replies: this ICMP type has none");
   }
 
   void table(Family family) {
@@ -303,7 +303,7 @@ class Planner {
     }
     base.rules.insert(base.rules.end(), armed.begin(), armed.end());
     // Already traced packets tell that they were here: one event, where falling through would be three.
-    base.rules.push_back({});
+    base.rules.emplace_back();
     if (armed.empty() && place == Place::Fragments)
       return;  // nothing of the filter can be seen in a fragment
     table_.chains.push_back({.name = start, .hook = Hook::None, .arms = true});
@@ -318,7 +318,7 @@ class Planner {
     if (!forth && (direction.tests_nothing || direction.unspecific) && !wish_.filter.empty()) {
       // Only interfaces, marks or a protocol were asked for: arming "the replies" would be arming everything.
       if (place == Place::First && base.hook == Hook::Prerouting && !plan_.everything) {
-        plan_.narrower.push_back("replies that enter: nothing tells them from other packets when they do");
+        plan_.narrower.emplace_back("replies that enter: nothing tells them from other packets when they do");
       }
       return;
     }

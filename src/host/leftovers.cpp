@@ -136,8 +136,10 @@ Result<StateFile> StateFile::create(const Changes& changes, const std::string& f
     return openat(state.folder_.get(), state.name_.c_str(),
                   O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   };
-  state.file_ = Fd(make());
-  if (!state.file_.open() && errno == EEXIST) {
+  const int made = make();
+  const bool exists = made < 0 && errno == EEXIST;
+  state.file_ = Fd(made);
+  if (exists) {
     // Left over from a process that had our number; it has been offered for repair before, or is live in a
     // container that shares the folder: then its lock is held, and we must not touch it.
     const Fd old(openat(state.folder_.get(), state.name_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));

@@ -1,6 +1,7 @@
 #include "journey/decide.h"
 
 #include "base/check.h"
+#include "journey/answer.h"
 #include "journey/summary.h"
 
 namespace fwtrace::journey {
@@ -61,13 +62,29 @@ class Decider {
     j_.outcome.step = last_index_;
     if (e_.doubtful_backend)
       out().assumes.push_back("the iptables-nft rules given are the ones that were traced");
+    decided_by_steps();
+    const bool by_ruleset = last_.rule != nullptr || last_.kind == EventKind::Policy;
+    const OutcomeKind kind = out().kind;
+    const bool sure = kind != OutcomeKind::Undecided && kind != OutcomeKind::Incomplete;
+    // What passed the filter, as later lines show, did so whatever the ruleset says.
+    const bool decisive = is_drop(last_.did) || (is_accept(last_.did) && last_.table.text() == "filter");
+    if (e_.misfit && e_.has_rules && by_ruleset && sure && decisive) {
+      out().likely = kind;
+      out().kind = OutcomeKind::Undecided;
+      out().step = last_index_;
+      out().because =
+          "the ruleset does not fit this packet's lines, so it cannot be trusted; by it, " + out().because;
+    }
+  }
+
+ private:
+  void decided_by_steps() {
     if (is_drop(last_.did)) return dropped();
     if (last_.did == Did::Queue || last_.did == Did::Stolen) return queued();
     if (j_.dialect == Dialect::KernelLog) legacy();
     else nft();
   }
 
- private:
   Outcome& out() { return j_.outcome; }
 
   void dropped() {
@@ -91,7 +108,10 @@ class Decider {
 
   // Rules that did not match are never logged: what is missing before the deciding rule did not match.
   std::string passed_over() const {
-    if (last_.number < 2 || j_.dialect != Dialect::KernelLog || j_.overlaps_loss || j_.damaged)
+    // A rule that armed the trace matched without a line, as did all before it; so the raw table tells nothing, nor
+    // does a chain in whose middle the record begins.
+    if (last_.number < 2 || j_.dialect != Dialect::KernelLog || j_.overlaps_loss || j_.damaged ||
+        last_.table.text() == "raw" || (j_.starts_late && j_.steps.front().chain == last_.chain))
       return "it matched ";
     std::size_t matched = 0;
     for (const Step& step : j_.steps) {
@@ -107,11 +127,27 @@ class Decider {
   }
 
   void queued() {
-    out().kind = last_.did == Did::Queue ? OutcomeKind::Queued : OutcomeKind::Stolen;
-    out().because =
-        entry_name(last_) + (last_.did == Did::Queue
-                                 ? " gave it to a program in user space (NFQUEUE), and it did not come back"
-                                 : " took it out of the normal way (stolen)");
+    if (last_.did != Did::Queue) {
+      out().kind = OutcomeKind::Stolen;
+      out().because = entry_name(last_) + " took it out of the normal way (stolen)";
+      return;
+    }
+    const std::string gave = entry_name(last_) + " gave it to a program in user space (NFQUEUE)";
+    const bool legacy = j_.dialect == Dialect::KernelLog;
+    const bool must_follow =
+        !legacy ||
+        e_.seen->next(j_.host, j_.family, {hook(), last_.table.text()}, to_lo(), met_nat()).has_value();
+    if (j_.ends_early || j_.overlaps_loss) {
+      out().kind = OutcomeKind::Incomplete;
+      out().because = gave + ", and " + ends();
+    } else if (must_follow) {
+      out().kind = OutcomeKind::Queued;
+      out().because =
+          gave + ", and it was not seen again: the program dropped it or holds it, or no program listens";
+    } else {
+      out().kind = OutcomeKind::Undecided;
+      out().because = gave + "; what became of it is not in this log";
+    }
   }
 
   bool to_lo() const {
@@ -170,16 +206,24 @@ class Decider {
   // The hook the last step stands at, also when it is inside a user chain: the hook of its table's walk.
   Hook hook() const { return last_.hook; }
 
+  // Packets that begin a connection meet nat at each of its hooks; this one began one.
+  bool met_nat() const {
+    for (const Step& step : j_.steps) {
+      if (step.table.text() == "nat") return true;
+    }
+    return false;
+  }
+
   void legacy() {
-    const auto next = e_.seen->next(j_.host, j_.family, {hook(), last_.table.text()}, to_lo());
+    const auto next = e_.seen->next(j_.host, j_.family, {hook(), last_.table.text()}, to_lo(), met_nat());
+    silent_ = next.has_value();
     bool accepted = is_accept(last_.did);
     const std::string_view table = last_.table.text();
     const bool nat = table == "nat";
-    const bool base_end = last_.kind == EventKind::Policy || last_.depth == 0;
     if (!accepted && (last_.did == Did::Unknown || last_.did == Did::PolicyUnknown)) {
       // nat cannot drop: iptables refuses DROP there. The policies of raw, mangle and security hardly ever do.
-      if (nat &&
-          (hook() == Hook::Postrouting || (base_end && !(j_.ends_early && last_.kind == EventKind::Rule))))
+      if (nat && (hook() == Hook::Postrouting || last_.kind == EventKind::Policy ||
+                  !(j_.ends_early || j_.overlaps_loss)))
         accepted = true;
       else if (table != "filter" && last_.did == Did::PolicyUnknown) {
         accepted = true;
@@ -210,6 +254,11 @@ class Decider {
       case Hook::Input: return passed(OutcomeKind::Delivered, how + ", and nothing behind that stopped it");
       case Hook::Postrouting:
         if (to_lo()) break;
+        if (j_.steps.front().hook == Hook::Postrouting && !came_in() &&
+            !(j_.last_form() != nullptr && j_.last_form()->uid))
+          out().assumes.push_back(
+              "it was made on this machine (the first line seen is in POSTROUTING, where older kernels "
+              "leave IN= empty)");
         return passed(way_out(), "it passed " + std::string(last_.table.text()) +
                                      " POSTROUTING, the last table on its way");
       case Hook::Forward:
@@ -266,7 +315,6 @@ class Decider {
         break;
       default: break;
     }
-    see_answer();
   }
 
   std::string ends() const {
@@ -296,7 +344,8 @@ class Decider {
     if (!e_.has_rules) why = "no ruleset given: ";
     else if (e_.misfit) why = "the ruleset does not fit the log: ";
     else if (last_.rule == nullptr) why = "the ruleset given does not hold this chain: ";
-    else if (!last_.rule->target.empty()) why = "target \"" + last_.rule->target + "\" is not known: ";
+    else if (!last_.rule->target.empty())
+      why = "what target \"" + last_.rule->target + "\" does is not known from the log: ";
     const std::string name = last_.kind == EventKind::Policy ? "the policy of " + text(last_.chain)
                              : last_.kind == EventKind::Return
                                  ? "the unconditional rule " + std::to_string(last_.number) + " of " +
@@ -345,6 +394,8 @@ class Decider {
 
   // Only the receiver can have answered: then the packet arrived.
   bool see_answer() {
+    // Silence of a table that speaks for every packet is the stronger evidence.
+    if (silent_ && !j_.ends_early && !j_.overlaps_loss && !j_.damaged) return false;
     if (!e_.from_there || j_.forms.empty()) return false;
     const Journey* answer = nullptr;
     e_.from_there(j_.forms.back(), [&](const Journey& other) {
@@ -352,10 +403,20 @@ class Decider {
       if (other.serial > j_.serial && is_answer(j_, other)) answer = &other;
       return true;
     });
-    if (answer == nullptr) return false;
+    if (answer == nullptr || e_.sent_again) return false;  // a retransmission may be what was answered
     const bool from_here = answer->steps.front().hook == Hook::Output;
     const bool at_input = hook() == Hook::Input;
     const std::string proof = "packet " + std::to_string(answer->serial) + " of this log answers it";
+    const OutcomeKind arrived = from_here                 ? OutcomeKind::Delivered
+                                : hook() == Hook::Forward ? OutcomeKind::Forwarded
+                                                          : way_out();
+    if (!proves(*answer)) {  // UDP has no numbers: it may answer another datagram of this flow
+      if (from_here == (at_input || hook() == Hook::Prerouting)) {
+        out().likely = arrived;
+        out().because += "; packet " + std::to_string(answer->serial) + " of this log may be its answer";
+      }
+      return false;
+    }
     out().likely.reset();
     if (from_here && (at_input || hook() == Hook::Prerouting)) {
       const std::string before = at_input ? entry_name(last_) + " let it pass: " : std::string();
@@ -368,6 +429,10 @@ class Decider {
       return true;
     }
     return false;
+  }
+  static bool proves(const Journey& answer) {
+    const Packet* form = answer.first_form();
+    return form != nullptr && (packet::find_tcp(*form) != nullptr || packet::find_icmp(*form) != nullptr);
   }
   void passed_keeping_flags(OutcomeKind kind, std::string because) {
     out().kind = kind;
@@ -471,40 +536,10 @@ class Decider {
   const Evidence& e_;
   const Step& last_;
   std::uint32_t last_index_ = 0;
+  bool silent_ = false;  // a table that had to speak next did not
 };
 
 }  // namespace
-
-bool is_answer(const Journey& asked, const Journey& later) {
-  const Packet* q = asked.last_form();
-  const Packet* a = later.first_form();
-  if (q == nullptr || a == nullptr || !asked.host.is(later.host) || q->source.empty() || a->source.empty())
-    return false;
-  // The answer comes from where the packet was going; behind a masquerade its destination may be ours.
-  if (!(a->source == q->destination) || a->protocol != q->protocol) return false;
-  if (const Icmp* request = packet::find_icmp(*q)) {
-    const Icmp* reply = packet::find_icmp(*a);
-    const bool echo =
-        reply != nullptr && request->type && reply->type &&
-        ((*request->type == 8 && *reply->type == 0) || (*request->type == 128 && *reply->type == 129));
-    return echo && request->sequence && request->sequence == reply->sequence &&
-           (request->id == reply->id || !(a->destination == q->source));
-  }
-  if (!(a->ports.source == q->ports.destination) || !a->ports.source) return false;
-  const bool same_flow = a->destination == q->source && a->ports.destination == q->ports.source;
-  if (const Tcp* asked_tcp = packet::find_tcp(*q)) {
-    const Tcp* answer_tcp = packet::find_tcp(*a);
-    if (answer_tcp == nullptr || !asked_tcp->seq || !answer_tcp->ack_seq || !answer_tcp->flags ||
-        !asked_tcp->flags)
-      return false;
-    if ((*answer_tcp->flags & packet::kRst) != 0) return false;  // may come from a firewall's REJECT
-    const bool begins = (*asked_tcp->flags & (packet::kSyn | packet::kFin)) != 0;
-    const std::uint32_t least = *asked_tcp->seq + (begins ? 1 : 0);
-    if (!begins && *answer_tcp->ack_seq == *asked_tcp->seq) return false;  // may have been sent before it
-    return *answer_tcp->ack_seq - least < 0x100000U && (same_flow || *answer_tcp->ack_seq == least);
-  }
-  return same_flow;
-}
 
 void decide(Journey& journey, const Evidence& evidence) { Decider(journey, evidence).run(); }
 

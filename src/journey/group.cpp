@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "journey/answer.h"
 #include "journey/identity.h"
 #include "journey/position.h"
 
@@ -13,6 +14,9 @@ using trace::Dialect;
 using trace::Event;
 using trace::EventKind;
 
+constexpr std::uint64_t kNearEvents =
+    64;  // so near the end of a file a packet may have been cut, if the clock
+constexpr std::int64_t kNearMicros = 10'000;  // says that it is also this near
 constexpr std::size_t kSameKeySearch =
     32;                                   // how many journeys with the same identity are asked, newest first
 constexpr std::size_t kWeakSearch = 64;   // how many of the newest journeys a damaged line is held against
@@ -128,13 +132,16 @@ Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
     if (weak_open_ == 0) return nullptr;
   }
   if (event.has_trace_id) return nullptr;  // without headers, only the id itself ties two lines
-  // A damaged line, or a journey that began with one: hold it against the newest.
+  // A damaged line, or a journey that began with one: hold it against the newest. Only if just one fits is it that.
   std::size_t tried = 0;
+  Open* only = nullptr;
   for (auto open = queue_.rbegin(); open != queue_.rend() && tried < kWeakSearch; ++open, ++tried) {
     if (key != 0 && (*open)->key != 0) continue;
-    if (fits(**open, false)) return open->get();
+    if (!fits(**open, false)) continue;
+    if (only != nullptr) return nullptr;
+    only = open->get();
   }
-  return nullptr;
+  return only;
 }
 
 std::unique_ptr<Grouper::Open> Grouper::take_spare() {
@@ -190,11 +197,18 @@ void Grouper::set_start(Open& open, const Event& event, Hook hook) {
   } else if (hook != Hook::Prerouting && hook != Hook::Output) {
     j.starts_late = true;
     j.starts_late_why = "the first line is in " + where;
-  } else if (event.table.text() != "raw" && seen_.table(event.host, event.family, "raw")) {
-    j.starts_late = true;
-    j.starts_late_why = "the first line is in table " + std::string(event.table.text()) +
-                        ", yet table raw is logged in this log";
   }
+}
+
+// Where raw is logged, it is the first; that may show only later in the log.
+void Grouper::see_late_start(Journey& journey) const {
+  const Step& first = journey.steps.front();
+  if (journey.dialect != Dialect::KernelLog || first.table.text() == "raw" ||
+      !seen_.table(journey.host, journey.family, "raw"))
+    return;
+  journey.starts_late = true;
+  journey.starts_late_why = "the first line is in table " + std::string(first.table.text()) +
+                            ", yet table raw is logged in this log";
 }
 
 void Grouper::append(Open& open, const Event& event, Hook hook) {
@@ -292,7 +306,8 @@ void Grouper::forget(Index& index, std::uint64_t key, Links Open::* links, Open&
 void Grouper::give_finished(bool all) {
   while (!queue_.empty()) {
     Open& head = *queue_.front();
-    if (!all && events_ - head.last_event <= limits_.window) {
+    const bool crowded = queue_.size() > 2 * limits_.window;  // behind a packet that never ends
+    if (!all && !crowded && events_ - head.last_event <= limits_.window) {
       const auto idle = base::elapsed_us(head.last_time, now_);
       if (!idle || *idle <= limits_.gap_us) return;
     }
@@ -313,6 +328,7 @@ void Grouper::give_finished(bool all) {
     }
     if (last_ == &head) last_ = nullptr;
     head.journey.ends_early = head.near_end;
+    if (!head.journey.starts_late) see_late_start(head.journey);
     std::unique_ptr<Open> done = std::move(queue_.front());
     queue_.pop_front();
     give_(done->journey);
@@ -346,11 +362,29 @@ void Grouper::diagnostic(base::Diagnostic diagnostic) { summary_.diagnostics.add
 
 void Grouper::end_of_input() {
   for (const auto& open : queue_) {
-    if (open->last_event == events_) open->near_end = true;
+    if (open->last_event == events_) {
+      open->near_end = true;
+    } else if (events_ - open->last_event < kNearEvents && !open->last_time.seconds_only) {
+      const auto before = base::elapsed_us(open->last_time, now_);
+      open->near_end |= before && *before >= 0 && *before < kNearMicros;
+    }
   }
 }
 
 void Grouper::finish() { give_finished(true); }
+
+bool Grouper::sent_again(const Journey& journey) const {
+  static constexpr std::size_t kMost = 64;
+  if (journey.forms.empty()) return false;
+  const auto known = by_source_.find(source_key(journey.forms.front()) | 1);
+  if (known == by_source_.end()) return false;
+  std::size_t looked = 0;
+  for (const Open* open = known->second; open != nullptr && looked < kMost;
+       open = open->from_source.older, ++looked) {
+    if (open->journey.serial != journey.serial && is_sent_again(journey, open->journey)) return true;
+  }
+  return false;
+}
 
 void Grouper::for_each_from(const packet::Packet& asked,
                             const std::function<bool(const Journey&)>& visit) const {

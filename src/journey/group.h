@@ -52,14 +52,16 @@ class Grouper : public trace::Sink {
   // The journeys not given yet whose packet came from where this one went, newest first, until `visit` says false:
   // one of them may be its answer (evidence for decide.h).
   void for_each_from(const packet::Packet& asked, const std::function<bool(const Journey&)>& visit) const;
+  // Is the same segment under way again, in a journey not given yet?
+  bool sent_again(const Journey& journey) const;
 
  private:
   struct Open;
-  struct Walked;
   Open* find(const trace::Event& event, packet::Hook hook, std::uint64_t key);
   Open& start(const trace::Event& event, packet::Hook hook, std::uint64_t key);
   bool is_in_time(const Open& open, const trace::Event& event) const;
   void append(Open& open, const trace::Event& event, packet::Hook hook);
+  void see_late_start(Journey& journey) const;
   void watch_clock(const trace::Event& event);
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
   packet::Hook cached_hook(const trace::Event& event);

@@ -82,6 +82,8 @@ std::size_t Joiner::KeyHash::operator()(const Key& key) const {
 Joiner::Place Joiner::find(packet::Family family, const Step& step) {
   const Key key{step.table.address(), step.chain.address(), family};
   if (const auto known = places_.find(key); known != places_.end()) return known->second;
+  static constexpr std::size_t kMaxPlaces = 1U << 16;  // hostile logs name endless chains
+  if (places_.size() >= kMaxPlaces) places_.clear();
   Place place;
   if (const ruleset::Ruleset* ruleset = book_.find(family)) {
     place.table = ruleset->find_table(step.table.text());

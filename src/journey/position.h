@@ -26,7 +26,6 @@ class Position {
   std::pair<base::Name, base::Name> walk() const {
     return walked_.empty() ? std::pair<base::Name, base::Name>() : walked_.back();
   }
-  void clear() { *this = Position{}; }
 
  private:
   struct Frame {

@@ -94,13 +94,15 @@ bool Seen::nft_chain_at(base::Name host, Hook hook) const {
   return known != nullptr && (known->nft_hooks & hook_bit(hook)) != 0;
 }
 
-std::optional<Seen::Next> Seen::next(base::Name host, Family family, Place from, bool to_lo) const {
+std::optional<Seen::Next> Seen::next(base::Name host, Family family, Place from, bool to_lo,
+                                     bool met_nat) const {
   const auto first_at = [&](Hook hook, std::optional<int> after) -> std::optional<Place> {
     std::optional<Place> best;
     int best_priority = 0;
     for (const std::string_view name : kLegacyTables) {
       const auto priority = packet::legacy_priority(name, hook);
-      if (!priority || name == "nat" || (after && *priority <= *after) || !table(host, family, name))
+      if (!priority || (name == "nat" && !(met_nat && hook == Hook::Postrouting)) ||
+          (after && *priority <= *after) || !table(host, family, name))
         continue;
       if (!best || *priority < best_priority) {
         best = Place{hook, name};

@@ -48,12 +48,14 @@ class Seen {
     std::string_view table;
   };
   // Where a packet that passed (hook, table) must be logged next if nothing stops it; nothing if nowhere.
+  // nat counts only for a packet that has met it (`met_nat`), and there only behind routing, at postrouting.
   // After prerouting that is input or forward; `hook` then says Input, and `either` is set.
   struct Next {
     Place place;
     bool either = false;
   };
-  std::optional<Next> next(base::Name host, packet::Family family, Place from, bool to_lo) const;
+  std::optional<Next> next(base::Name host, packet::Family family, Place from, bool to_lo,
+                           bool met_nat) const;
 
  private:
   struct Host {

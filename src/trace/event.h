@@ -22,7 +22,7 @@ enum class Dialect : std::uint8_t { KernelLog, NftMonitor, XtablesMonitor };
 std::string_view to_text(Dialect dialect);  // "kernel", "nft", "xtables" (the words of --from)
 
 // What was reported. The words are those of the legacy log; the trap table of what they really mean is
-// journey/reading.h's business, not the reader's.
+// journey/join.h's business, not the reader's.
 enum class EventKind : std::uint8_t {
   Rule,     // a matching rule
   Return,   // legacy "return:N", nft end-of-chain

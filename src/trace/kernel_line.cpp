@@ -192,9 +192,13 @@ std::size_t KernelLine::record(const Line& line, bool may_hold, bool& held, bool
   PacketScan scan = scan_packet(rest, names_, fresh.packet);
 
   // Something that is no field: another record joined to this line, words behind a whole packet, or damage.
+  static constexpr std::size_t kFar = 8192;  // the kernel's line has at most 1,020 characters
   Found next;
+  bool searched = false;
   while (scan.end < rest.size()) {
-    next = find(rest, std::max<std::size_t>(scan.end, 1));
+    if (!searched || (next && next.begin < scan.end)) next = find(rest, std::max<std::size_t>(scan.end, 1));
+    searched = true;
+    if (!next && scan.end > kFar) break;
     const std::size_t limit = next ? next.begin : rest.size();
     const std::string_view between = rest.substr(scan.end, limit > scan.end ? limit - scan.end : 0);
     if (next && (base::trim(between).empty() || begins_like_log_line(between))) break;

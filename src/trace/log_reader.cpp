@@ -167,7 +167,8 @@ struct LogReader::Impl {
 
   void see_sequence(std::uint64_t sequence, const base::Stamp& time) {
     if (kmsg_sequence && sequence > *kmsg_sequence + 1)
-      report_loss(sequence - *kmsg_sequence - 1, "kmsg sequence gap", time, {});
+      report_loss(sequence - *kmsg_sequence - 1, "kmsg sequence gap: lost, or filtered out of this file",
+                  time, {});
     if (!kmsg_sequence) ++numbered;
     kmsg_sequence = sequence;
   }
@@ -309,11 +310,20 @@ struct LogReader::Impl {
   LineKind repeated(const Line& line) {
     const std::string_view before = line.text.substr(0, line.body);
     std::uint64_t times = number_in(before.substr(before.find("message repeated ")));
-    times = std::clamp<std::uint64_t>(times, 1, 1000);
+    static constexpr std::uint64_t kMost = 1000;
+    if (times > kMost) {
+      report_loss(times - kMost, "the syslog daemon folded equal lines; the first 1,000 of them are used",
+                  line.time, line.host);
+      times = kMost;
+    }
+    times = std::max<std::uint64_t>(times, 1);
     Line inner = line;
     if (inner.text.ends_with("]")) inner.text.remove_suffix(1);
     LineKind kind = LineKind::Trace;
-    for (std::uint64_t i = 0; i < times; ++i) kind = kernel.line(inner);
+    for (std::uint64_t i = 0; i < times; ++i) {
+      kind = kernel.line(inner);
+      kernel.finish();  // a cut one is not continued by its copy
+    }
     return kind;
   }
 

@@ -27,12 +27,19 @@ bool is_ours(std::string_view text) {
          (text.find("IN=") != std::string_view::npos && text.find("OUT=") != std::string_view::npos);
 }
 
+// Within some 30,000 years of 1970, so that differences of times cannot overflow.
+std::int64_t sane(std::int64_t micros) {
+  return micros > -1'000'000'000'000'000'000 && micros < 1'000'000'000'000'000'000 ? micros
+                                                                                   : base::Stamp::kNone;
+}
+
 std::int64_t micros_of(const json& object, const char* name) {
   const auto member = object.find(name);
   if (member == object.end()) return base::Stamp::kNone;
-  if (member->is_number_integer()) return member->get<std::int64_t>();
+  if (member->is_number_integer()) return sane(member->get<std::int64_t>());
   if (!member->is_string()) return base::Stamp::kNone;
-  return base::parse_number<std::int64_t>(member->get_ref<const std::string&>()).value_or(base::Stamp::kNone);
+  return sane(
+      base::parse_number<std::int64_t>(member->get_ref<const std::string&>()).value_or(base::Stamp::kNone));
 }
 
 }  // namespace
