@@ -57,6 +57,7 @@ bool KernelLine::read_head(std::string_view text, Head& head) {
       !read_kind(word.substr(kind_colon + 1, kind_end - kind_colon - 1), head.kind))
     return false;
   const std::size_t table_colon = word.find(':');
+  if (word.front() == '&') return false;  // a web page's "&nbsp;raw:": the log reader takes that out first
   if (table_colon == 0 || table_colon >= kind_colon || table_colon + 1 == kind_colon) return false;
   head.table = word.substr(0, table_colon);
   head.chain = word.substr(table_colon + 1, kind_colon - table_colon - 1);

@@ -1,3 +1,7 @@
+// One class walks the words of a line once and knows where it is in it (before PROTO=, inside an extension header,
+// inside an ICMP error's packet): the meaning of LEN, ID, SEQ and ACK depends on that. Splitting it over files would
+// hide that state; hence a file longer than the house likes.
+
 #include "trace/kernel_packet.h"
 
 #include <utility>
