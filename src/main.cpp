@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include <new>
 #include <string>
 #include <vector>
 
@@ -12,7 +13,20 @@
 #include "cli/run.h"
 #include "report/terminal.h"
 
+namespace {
+
+[[noreturn]] void out_of_memory() {
+  static constexpr char kMessage[] =
+      "fwtrace: error: out of memory\n"
+      "fwtrace: hint: logs need little; very large rule files need about ten times their size\n";
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, kMessage, sizeof kMessage - 1);
+  ::_exit(3);
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  std::set_new_handler(&out_of_memory);
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen by write(2) and is a quiet end
   fwtrace::base::Output out(STDOUT_FILENO);
   fwtrace::base::Output err(STDERR_FILENO);

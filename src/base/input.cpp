@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <cerrno>
 #include <cstring>
@@ -13,6 +14,9 @@ namespace fwtrace::base {
 namespace {
 
 constexpr std::size_t kChunk = 256 * 1024;
+
+// gzip has zlib of its own here: libarchive does not check its sums, and a log with wrong bytes in it is worse than none.
+bool is_gzip(std::string_view head) { return head.starts_with("\x1f\x8b"); }
 
 bool is_compressed(std::string_view head) {
   using namespace std::string_view_literals;
@@ -37,9 +41,12 @@ struct Input::Impl {
   std::size_t held = 0;  // bytes at the front of buffer that were read while sniffing, not yet given out
   struct archive* unpacker = nullptr;
   std::vector<char> unpacked;
+  z_stream inflater{};
+  bool inflating = false, member_done = false;
 
   ~Impl() {
     if (unpacker != nullptr) archive_read_free(unpacker);
+    if (inflating) inflateEnd(&inflater);
     if (owns_fd) ::close(fd);
   }
 
@@ -75,6 +82,45 @@ struct Input::Impl {
     }
     *data = in->buffer.data();
     return static_cast<la_ssize_t>(have);
+  }
+
+  Result<std::string_view> damaged(const std::string& why) const {
+    return fail(ErrorKind::Input, "\"" + name + "\" is damaged: " + why,
+                {"what could be read before the damage has been used"});
+  }
+
+  // The next unpacked bytes of a gzip file, which may hold several members one after the other.
+  Result<std::string_view> inflate_some() {
+    inflater.next_out = reinterpret_cast<Bytef*>(unpacked.data());
+    inflater.avail_out = static_cast<uInt>(unpacked.size());
+    while (inflater.avail_out == unpacked.size()) {
+      if (inflater.avail_in == 0) {
+        const std::size_t sniffed = std::exchange(held, 0);
+        const ssize_t n =
+            sniffed > 0 ? static_cast<ssize_t>(sniffed) : read_some(buffer.data(), buffer.size());
+        if (n < 0) return read_error();
+        if (n == 0) {
+          if (member_done) return std::string_view();
+          return damaged("it ends in the middle (truncated)");
+        }
+        inflater.next_in = reinterpret_cast<Bytef*>(buffer.data());
+        inflater.avail_in = static_cast<uInt>(n);
+      }
+      if (member_done) {
+        if (*inflater.next_in != 0x1f) return damaged("something else follows the packed data");
+        if (inflateReset(&inflater) != Z_OK) return damaged("cannot unpack it");
+        member_done = false;
+      }
+      const int code = ::inflate(&inflater, Z_NO_FLUSH);
+      const std::size_t got = unpacked.size() - inflater.avail_out;
+      if (code == Z_STREAM_END) {
+        member_done = true;
+      } else if (code != Z_OK && code != Z_BUF_ERROR) {
+        if (got > 0) break;  // give what is good; the next call meets the damage again
+        return damaged(inflater.msg != nullptr ? inflater.msg : "cannot unpack it");
+      }
+    }
+    return std::string_view(unpacked.data(), unpacked.size() - inflater.avail_out);
   }
 
   Result<std::string_view> unpack_error() const {
@@ -126,7 +172,12 @@ Result<Input> Input::open(const std::string& path, int standard_input) {
     if (n == 0) break;
     impl->held += static_cast<std::size_t>(n);
   }
-  if (is_compressed({impl->buffer.data(), impl->held})) {
+  if (is_gzip({impl->buffer.data(), impl->held})) {
+    impl->unpacked.resize(kChunk);
+    if (inflateInit2(&impl->inflater, 16 + MAX_WBITS) != Z_OK)  // 16: gzip's header and sums
+      return std::unexpected(impl->damaged("cannot unpack it").error());
+    impl->inflating = true;
+  } else if (is_compressed({impl->buffer.data(), impl->held})) {
     impl->unpacker = archive_read_new();
     archive_read_support_filter_all(impl->unpacker);
     archive_read_support_format_raw(impl->unpacker);
@@ -141,6 +192,7 @@ Result<Input> Input::open(const std::string& path, int standard_input) {
 }
 
 Result<std::string_view> Input::read() {
+  if (impl_->inflating) return impl_->inflate_some();
   if (impl_->unpacker != nullptr) {
     const la_ssize_t n = archive_read_data(impl_->unpacker, impl_->unpacked.data(), impl_->unpacked.size());
     if (n < 0) return impl_->unpack_error();

@@ -112,6 +112,15 @@ class Run {
     summary_.bytes = reader_.bytes();
     summary_.line_kinds = reader_.line_kinds();
     summary_.losses_counted = reader_.shows_losses();
+    if (names_.refused() > 0) {
+      base::Diagnostic d;
+      d.code = "too-many-names";
+      d.message =
+          "more than " + base::with_commas(base::Names::kMaxNames) +
+          " different names (interfaces, chains, hosts): the later ones are shown as \"(too many names)\", and "
+          "filters by name do not find them";
+      summary_.diagnostics.add(std::move(d));
+    }
     if (summary_.events == 0 && status == kDone) status = nothing_found();
     if (summary_.clock_backwards > 3 * summary_.clock_forwards && summary_.clock_backwards > 2) {
       warn(world_, "the log runs backwards in time, so the packets above are not put together right");

@@ -155,7 +155,10 @@ void expect_law(const fs::path& path, Law law = {}) {
 
   ASSERT_FALSE(before.journeys.empty());
   if (law.intact) {
-    EXPECT_EQ(before.summary["diagnostics"], Json::array()) << "a diagnostic on an intact line";
+    for (const Json& diagnostic : before.summary["diagnostics"]) {
+      // A LOG rule of traps.kmsg imitates a trace line with a table of its own.
+      EXPECT_EQ(diagnostic["code"], "unknown-table") << "a diagnostic on an intact line";
+    }
   }
   EXPECT_EQ(after.summary["input"]["line_kinds"]["trace"], after.summary["input"]["lines"]);
   EXPECT_EQ(after.summary["input"]["events"], before.summary["input"]["events"]);

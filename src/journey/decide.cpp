@@ -49,6 +49,10 @@ std::string fell_out_of(const Journey& journey, const Step& policy) {
   return out;
 }
 
+bool hardly_filters(std::string_view table) {
+  return table == "raw" || table == "mangle" || table == "nat" || table == "security";
+}
+
 class Decider {
  public:
   Decider(Journey& journey, const Evidence& evidence)
@@ -225,11 +229,11 @@ class Decider {
       if (nat && (hook() == Hook::Postrouting || last_.kind == EventKind::Policy ||
                   !(j_.ends_early || j_.overlaps_loss)))
         accepted = true;
-      else if (table != "filter" && last_.did == Did::PolicyUnknown) {
+      else if (hardly_filters(table) && last_.did == Did::PolicyUnknown) {
         accepted = true;
         out().assumes.push_back("the policy of " + std::string(table) + " " + text(last_.chain) +
                                 " is ACCEPT" + (e_.has_rules ? "" : " (no ruleset given)"));
-      } else if (table != "filter" && !next && (hook() == Hook::Postrouting || hook() == Hook::Input) &&
+      } else if (hardly_filters(table) && !next && (hook() == Hook::Postrouting || hook() == Hook::Input) &&
                  !e_.seen->ends_of_chains(j_.host)) {
         accepted = true;
         out().assumes.push_back("nothing in " + std::string(table) + " " + upper(hook()) +
@@ -288,7 +292,7 @@ class Decider {
     if (j_.ends_early || j_.overlaps_loss) {
       out().kind = OutcomeKind::Incomplete;
       out().because = entry_name(last_) + " let it pass, and " + where + " would come next, but " + ends();
-      if (!j_.overlaps_loss && hook() == Hook::Prerouting)
+      if (!j_.overlaps_loss && hook() == Hook::Prerouting && next.place.hook != hook())
         out().because +=
             "; if the log is whole, no rule dropped it: look at routing (ip route get, rp_filter, ip_forward)";
       see_answer();
@@ -296,9 +300,8 @@ class Decider {
     }
     if (next.place.hook == hook()) {
       out().kind = OutcomeKind::Incomplete;
-      out().because = where +
-                      " must come next, at the same hook, and is not there: lines are missing, or conntrack "
-                      "dropped it (table full)";
+      out().because = where + " must come next, at the same hook, and is not there: lines are missing";
+      if (last_.table.text() == "raw") out().because += ", or conntrack dropped it (table full)";
       see_answer();
       return;
     }

@@ -152,6 +152,13 @@ std::unique_ptr<Grouper::Open> Grouper::take_spare() {
 }
 
 Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) {
+  if (last_ != nullptr && last_->journey.steps.size() >= limits_.max_steps && last_->key == key) {
+    base::Diagnostic d;
+    d.code = "packet-split";
+    d.place = event.place;
+    d.message = "a packet with more than " + std::to_string(limits_.max_steps) + " lines is shown in parts";
+    summary_.diagnostics.add(std::move(d));
+  }
   queue_.push_back(take_spare());
   Open& open = *queue_.back();
   open.key = key;

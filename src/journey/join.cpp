@@ -179,30 +179,45 @@ void Joiner::read_legacy(Journey& journey, std::size_t i) {
   }
 }
 
+std::size_t Joiner::EntryHash::operator()(const Entry& entry) const {
+  const auto table = reinterpret_cast<std::uintptr_t>(entry.table);
+  const auto chain = reinterpret_cast<std::uintptr_t>(entry.chain);
+  return (table * 31 + chain) * 31 + entry.number_kind_family * 0x9E3779B97F4A7C15ULL;
+}
+
+Joiner::Entry Joiner::entry_of(const Journey& journey, const Step& step) {
+  return {journey.host.address(), step.table.address(), step.chain.address(),
+          std::uint64_t{step.number} << 16 | static_cast<std::uint64_t>(step.kind) << 8 |
+              static_cast<std::uint64_t>(journey.family)};
+}
+
 // What follows a step may tell what it did, without any ruleset.
 void Joiner::infer(Journey& journey, std::size_t i) {
   Step& step = journey.steps[i];
-  const Step* next = i + 1 < journey.steps.size() ? &journey.steps[i + 1] : nullptr;
-  const bool onwards = next != nullptr && !same_walk(step, *next);
+  static constexpr std::size_t kMaxEntries = 1U << 16;
+  if (i + 1 == journey.steps.size()) {
+    if (const auto known = seen_to_do_.find(entry_of(journey, step)); known != seen_to_do_.end())
+      step.did = known->second;
+    else if (step.kind == EventKind::Policy) step.did = Did::PolicyUnknown;
+    return;
+  }
+  const Step& next = journey.steps[i + 1];
+  const bool onwards = !same_walk(step, next);
   const bool base = packet::hook_of_chain(step.chain.text()) != Hook::None;
   switch (step.kind) {
     case EventKind::Rule:
-      if (next == nullptr) return;
       if (onwards) step.did = Did::Accept;
-      else if (next->chain.is(step.chain)) step.did = Did::Continue;
-      else if (next->depth > step.depth) step.did = Did::Jump;
+      else if (next.chain.is(step.chain)) step.did = Did::Continue;
+      else if (next.depth > step.depth) step.did = Did::Jump;
       else step.did = Did::Return;
-      return;
-    case EventKind::Return:
-      if (next == nullptr) return;
-      step.did = onwards && !base ? Did::Accept : Did::Return;
-      return;
-    case EventKind::Policy:
-      if (next == nullptr) step.did = Did::PolicyUnknown;
-      else step.did = onwards ? Did::PolicyAccept : Did::Return;
-      return;
+      break;
+    case EventKind::Return: step.did = onwards && !base ? Did::Accept : Did::Return; break;
+    case EventKind::Policy: step.did = onwards ? Did::PolicyAccept : Did::Return; break;
     case EventKind::Headers: step.did = Did::Headers; return;
   }
+  // A lost line could make a rule look as if it had accepted: learn only from whole records.
+  if (!journey.overlaps_loss && !journey.damaged && seen_to_do_.size() < kMaxEntries)
+    seen_to_do_.emplace(entry_of(journey, step), step.did);
 }
 
 void Joiner::read_nft(Step& step) {

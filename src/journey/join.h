@@ -59,6 +59,20 @@ class Joiner {
     packet::Family family;
     bool operator==(const Key&) const = default;
   };
+  // What a rule, a policy or a chain's end was seen to do to some packet, it does to all: for the steps of other
+  // packets behind which the record ends.
+  struct Entry {
+    const void* host;
+    const void* table;
+    const void* chain;
+    std::uint64_t number_kind_family;
+    bool operator==(const Entry&) const = default;
+  };
+  struct EntryHash {
+    std::size_t operator()(const Entry& entry) const;
+  };
+  static Entry entry_of(const Journey& journey, const Step& step);
+  std::unordered_map<Entry, Did, EntryHash> seen_to_do_;
   struct KeyHash {
     std::size_t operator()(const Key& key) const;
   };

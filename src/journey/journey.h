@@ -117,7 +117,15 @@ struct Journey {
 
   Outcome outcome;
 
-  const packet::Packet* first_form() const { return forms.empty() ? nullptr : &forms.front(); }
+  // The first headers that tell both ends, or else the first.
+  const packet::Packet* first_form() const {
+    for (const packet::Packet& form : forms) {
+      const bool from = !form.source.empty() || !form.source_text.empty();
+      const bool to = !form.destination.empty() || !form.destination_text.empty();
+      if (from && to) return &form;
+    }
+    return forms.empty() ? nullptr : &forms.front();
+  }
   const packet::Packet* last_form() const { return forms.empty() ? nullptr : &forms.back(); }
 };
 

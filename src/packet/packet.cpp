@@ -230,7 +230,11 @@ std::string print_endpoints(const Packet& packet) {
                                          : masked(packet.destination_text, packet.ports.destination);
   }
   if (from.empty() && to.empty()) return {};
-  return from + (from.empty() ? "→" : " →") + (to.empty() ? "" : " ") + to;
+  const auto known = [](std::string end) {
+    if (end.empty()) return std::string("?");
+    return end.front() == ':' && end.size() > 1 && base::is_digit(end[1]) ? "?" + end : end;  // a port alone
+  };
+  return known(std::move(from)) + " → " + known(std::move(to));
 }
 
 std::string print_kind(const Packet& packet) {

@@ -56,8 +56,8 @@ TEST(Packet, Endpoints) {
   p = between("fd00::1", "fd00::2");
   p.ports.destination = 443;
   EXPECT_EQ(print_endpoints(p), "fd00::1 → [fd00::2]:443");
-  EXPECT_EQ(print_endpoints(between("10.0.0.1", "")), "10.0.0.1 →");
-  EXPECT_EQ(print_endpoints(between("", "10.0.0.2")), "→ 10.0.0.2");
+  EXPECT_EQ(print_endpoints(between("10.0.0.1", "")), "10.0.0.1 → ?");
+  EXPECT_EQ(print_endpoints(between("", "10.0.0.2")), "? → 10.0.0.2");
   EXPECT_EQ(print_endpoints(Packet()), "");
   Arp arp;
   arp.sender_ip = *parse_ip("10.0.0.1");

@@ -167,6 +167,14 @@ std::size_t KernelLine::record(const Line& line, bool may_hold, bool& held, bool
   held = false;
   const std::string_view behind = line.text.substr(line.body);
   const KnownHead* head = find_head(behind);
+  if (head != nullptr && !starts_with_table(behind) &&
+      !told_tables_.contains(std::string(head->table.text()))) {
+    if (told_tables_.size() < 64) told_tables_.insert(std::string(head->table.text()));
+    complain(
+        line, line.body, base::Severity::Note, "unknown-table",
+        "\"" + std::string(head->table.text()) +
+            "\" is no table of iptables: these are nft rules of a Linux before 4.18, or the line is damaged");
+  }
   if (head == nullptr) {
     read = false;
     complain(line, line.body, base::Severity::Warning, "damaged-line",

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -69,7 +70,7 @@ class KernelLine {
   void tell(const Line& line, std::size_t packet_at, std::string_view rest, const PacketScan& scan,
             const packet::Packet& packet);
   void read_held(bool may_hold);
-  void emit(const Line& line, const KnownHead& head, const packet::Packet& packet, std::uint64_t form);
+  void emit(const Line& line, const KnownHead& known, const packet::Packet& packet, std::uint64_t form);
   void complain(const Line& line, std::size_t at, base::Severity severity, std::string_view code,
                 std::string message);
 
@@ -79,6 +80,8 @@ class KernelLine {
   std::array<KnownHead, 64> heads_;
   std::size_t newest_ = 0;
   std::uint64_t forms_ = 0;
+
+  std::set<std::string> told_tables_;  // unknown ones, each said once
 
   bool pending_ = false;
   std::string held_text_;  // the whole line; held_.body is where its last record's head begins
