@@ -44,7 +44,7 @@ std::string explain(const Memory& log, const Memory* rules, std::vector<std::str
   std::vector<std::string> args = {"explain", "-"};
   args.insert(args.end(), options.begin(), options.end());
   if (rules != nullptr) {
-    args.push_back("--rules");
+    args.emplace_back("--rules");
     args.push_back("/proc/self/fd/" + std::to_string(rules->fd()));
   }
   auto out = base::Output::to_string(), err = base::Output::to_string();

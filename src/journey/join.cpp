@@ -329,15 +329,21 @@ void Joiner::find_rewrites(Journey& journey) {
   }
 }
 
+// nft rules are known by handle, or, where the trace prints iptables' own words, by their text.
 void Joiner::find_nft_rule(Step& step, const Journey& journey) {
-  if (step.handle == 0) return;
+  const bool has_text = step.rule_text.starts_with("-A ");
+  if (step.kind != EventKind::Rule || (step.handle == 0 && !has_text)) return;
   for (const ruleset::Ruleset& ruleset : book_.rulesets) {
     if (ruleset.backend == ruleset::Backend::Legacy || ruleset.family != journey.family) continue;
     const ruleset::Table* table = ruleset.find_table(step.table.text());
     const ruleset::Chain* chain = table == nullptr ? nullptr : table->find_chain(step.chain.text());
     if (chain == nullptr) continue;
     for (const Rule& rule : chain->rules) {
-      if (rule.handle == step.handle) step.rule = &rule;
+      if ((step.handle != 0 && rule.handle == step.handle) || (has_text && rule.text == step.rule_text)) {
+        step.rule = &rule;
+        step.number = rule.number;
+        return;
+      }
     }
   }
 }
