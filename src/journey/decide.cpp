@@ -114,8 +114,8 @@ class Decider {
   std::string passed_over() const {
     // A rule that armed the trace matched without a line, as did all before it; so the raw table tells nothing, nor
     // does a chain in whose middle the record begins.
-    if (last_.number < 2 || j_.overlaps_loss || j_.damaged ||
-        last_.table.text() == "raw" || (j_.starts_late && j_.steps.front().chain == last_.chain))
+    if (last_.number < 2 || j_.overlaps_loss || j_.damaged || last_.table.text() == "raw" ||
+        (j_.starts_late && j_.steps.front().chain == last_.chain))
       return "it matched ";
     std::size_t matched = 0;
     for (const Step& step : j_.steps) {

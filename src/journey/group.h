@@ -31,7 +31,7 @@
 namespace fwtrace::journey {
 
 struct GroupLimits {
-  std::uint64_t window = 4096;       // a journey without an event for so many events is over
+  std::uint64_t window = 2048;       // a journey without an event for so many events is over
   std::int64_t gap_us = 10'000'000;  // or for so long, by the log's own clock
   std::size_t max_steps = 20'000;    // a longer one is split (and says so)
 };

@@ -179,10 +179,12 @@ void Joiner::read_legacy(Journey& journey, std::size_t i) {
   }
 }
 
-std::size_t Joiner::EntryHash::operator()(const Entry& entry) const {
+Joiner::Known& Joiner::known_at(const Entry& entry) {
   const auto table = reinterpret_cast<std::uintptr_t>(entry.table);
   const auto chain = reinterpret_cast<std::uintptr_t>(entry.chain);
-  return (table * 31 + chain) * 31 + entry.number_kind_family * 0x9E3779B97F4A7C15ULL;
+  const std::uint64_t hash =
+      ((table >> 4) * 31 + (chain >> 4)) * 31 + entry.number_kind_family * 0x9E3779B97F4A7C15ULL;
+  return seen_to_do_[(hash ^ hash >> 29) % seen_to_do_.size()];
 }
 
 Joiner::Entry Joiner::entry_of(const Journey& journey, const Step& step) {
@@ -194,10 +196,10 @@ Joiner::Entry Joiner::entry_of(const Journey& journey, const Step& step) {
 // What follows a step may tell what it did, without any ruleset.
 void Joiner::infer(Journey& journey, std::size_t i) {
   Step& step = journey.steps[i];
-  static constexpr std::size_t kMaxEntries = 1U << 16;
   if (i + 1 == journey.steps.size()) {
-    if (const auto known = seen_to_do_.find(entry_of(journey, step)); known != seen_to_do_.end())
-      step.did = known->second;
+    const Entry entry = entry_of(journey, step);
+    if (const Known& known = known_at(entry); known.did != Did::Unknown && known.entry == entry)
+      step.did = known.did;
     else if (step.kind == EventKind::Policy) step.did = Did::PolicyUnknown;
     return;
   }
@@ -216,8 +218,9 @@ void Joiner::infer(Journey& journey, std::size_t i) {
     case EventKind::Headers: step.did = Did::Headers; return;
   }
   // A lost line could make a rule look as if it had accepted: learn only from whole records.
-  if (!journey.overlaps_loss && !journey.damaged && seen_to_do_.size() < kMaxEntries)
-    seen_to_do_.emplace(entry_of(journey, step), step.did);
+  if (journey.overlaps_loss || journey.damaged) return;
+  const Entry entry = entry_of(journey, step);
+  known_at(entry) = {entry, step.did};
 }
 
 void Joiner::read_nft(Step& step) {

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "journey/journey.h"
 #include "ruleset/model.h"
@@ -68,11 +69,14 @@ class Joiner {
     std::uint64_t number_kind_family;
     bool operator==(const Entry&) const = default;
   };
-  struct EntryHash {
-    std::size_t operator()(const Entry& entry) const;
+  struct Known {
+    Entry entry{};
+    Did did = Did::Unknown;
   };
   static Entry entry_of(const Journey& journey, const Step& step);
-  std::unordered_map<Entry, Did, EntryHash> seen_to_do_;
+  Known& known_at(const Entry& entry);
+  // One slot for each hash: this is asked for every step, and a forgotten entry costs an open verdict at most.
+  std::vector<Known> seen_to_do_ = std::vector<Known>(1U << 14);
   struct KeyHash {
     std::size_t operator()(const Key& key) const;
   };
