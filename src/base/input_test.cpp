@@ -15,11 +15,13 @@ namespace {
 namespace fs = std::filesystem;
 
 class InputTest : public testing::Test {
- protected:
+ public:
   InputTest() : dir_(fs::temp_directory_path() / ("fwtrace-input-" + std::to_string(::getpid()))) {
     fs::create_directories(dir_);
   }
   ~InputTest() override { fs::remove_all(dir_); }
+
+ protected:
   std::string write(const std::string& name, const std::string& bytes) const {
     std::ofstream(dir_ / name, std::ios::binary) << bytes;
     return dir_ / name;
