@@ -458,6 +458,7 @@ void LogReader::begin(std::uint32_t source) {
 }
 
 void LogReader::push(std::string_view chunk) {
+  if (chunk.empty()) return;
   Impl& in = *impl_;
   in.bytes += chunk.size();
   in.odd_bytes = std::memchr(chunk.data(), '\x1b', chunk.size()) != nullptr ||
