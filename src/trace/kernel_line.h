@@ -10,6 +10,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/names.h"
 #include "trace/dialect.h"
@@ -77,7 +78,7 @@ class KernelLine {
   base::Names& names_;
   Sink& sink_;
   std::array<Known, 8> known_;
-  std::array<KnownHead, 64> heads_;
+  std::vector<KnownHead> heads_ = std::vector<KnownHead>(1024);
   std::size_t newest_ = 0;
   std::uint64_t forms_ = 0;
 
