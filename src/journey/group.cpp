@@ -175,6 +175,16 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
     remember(by_source_, open.source_key, &Open::from_source, open);
   }
   set_start(open, event, hook);
+  if (const Open* original = open.same_key.older;
+      original != nullptr && open.journey.starts_late &&
+      (hook == Hook::Input || hook == Hook::Forward || hook == Hook::Postrouting) &&
+      !event.packet->physin.empty() && original->journey.host.is(event.host)) {
+    // A bridge that floods a frame gives each port its own copy, behind PREROUTING.
+    open.journey.copy_of =
+        original->journey.copy_of != 0 ? original->journey.copy_of : original->journey.serial;
+    open.journey.starts_late = false;
+    open.journey.starts_late_why.clear();
+  }
   if (open.journey.starts_late && loss_just_now_)
     open.journey.overlaps_loss = open.journey.loss_inside = true;
   loss_just_now_ = false;
@@ -335,7 +345,7 @@ void Grouper::give_finished(bool all) {
     }
     if (last_ == &head) last_ = nullptr;
     head.journey.ends_early = head.near_end;
-    if (!head.journey.starts_late) see_late_start(head.journey);
+    if (!head.journey.starts_late && head.journey.copy_of == 0) see_late_start(head.journey);
     std::unique_ptr<Open> done = std::move(queue_.front());
     queue_.pop_front();
     give_(done->journey);

@@ -113,6 +113,7 @@ struct Journey {
   bool loss_inside = false;     // and events of it came after that loss: steps may be missing in the middle
   bool damaged = false;         // at least one of its lines was damaged
   bool looped = false;          // went out by lo and came in again: one packet, two passes
+  std::uint64_t copy_of = 0;    // the serial of the packet that a bridge copied to another port; 0 = none
   std::uint64_t serial = 0;     // 1, 2, 3 … in order of the first event
 
   Outcome outcome;

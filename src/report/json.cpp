@@ -254,6 +254,7 @@ void write_diagnostics(JsonWriter& json, const Summary& summary, const base::Sou
 void write_json(base::Output& out, const Journey& journey, const base::Sources& sources) {
   write_line(out, "journey", [&](JsonWriter& json) {
     json.field("serial", journey.serial);
+    if (journey.copy_of != 0) json.field("copy_of", journey.copy_of);
     json.field("dialect", to_text(journey.dialect));
     json.maybe("family", to_text(journey.family));
     json.maybe("host", journey.host.text());

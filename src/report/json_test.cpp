@@ -169,6 +169,7 @@ TEST(Json, EveryFieldOfTheSchemaCanBeWrittenAndNoOther) {
   m.journey.host = m.name("router");
   m.journey.starts_late = true;
   m.journey.starts_late_why = "why";
+  m.journey.copy_of = 1;
   m.journey.outcome.assumes = {"something"};
   m.journey.outcome.likely = journey::OutcomeKind::Dropped;
   journey::Step& last = m.journey.steps.back();

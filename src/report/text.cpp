@@ -160,6 +160,9 @@ void TextReport::Impl::notes(std::string& to, const Journey& journey) const {
   if (journey.overlaps_loss && !said)
     labelled(to, "note", "events were lost while this was going on: steps may be missing");
   if (journey.damaged) labelled(to, "note", "a line of it is damaged: steps or header fields may be missing");
+  if (journey.copy_of != 0)
+    labelled(to, "note",
+             "a copy of packet " + std::to_string(journey.copy_of) + ", made by a bridge for another port");
   if (journey.looped) labelled(to, "note", "went out by lo and came in again: one packet, two passes");
 }
 
