@@ -367,10 +367,10 @@ void Grouper::give_finished(bool all) {
 
 void Grouper::loss(const trace::Loss& loss) {
   summary_.add(loss);
-  for (auto open = queue_.rbegin(); open != queue_.rend(); ++open) {
-    if (events_ - (*open)->last_event > kLossReach) continue;
-    if ((*open)->journey.host == loss.host || loss.host.empty())
-      (*open)->journey.overlaps_loss = (*open)->loss_since = true;
+  for (const auto& open : queue_) {
+    if (events_ - open->last_event > kLossReach) continue;
+    if (open->journey.host == loss.host || loss.host.empty())
+      open->journey.overlaps_loss = open->loss_since = true;
   }
   loss_just_now_ = true;
 }
