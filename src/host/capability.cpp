@@ -34,7 +34,9 @@ bool write_sets(const Sets& sets) {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> data{};
   for (std::size_t half = 0; half < data.size(); ++half) {
-    const auto part = [half](std::uint64_t set) { return static_cast<std::uint32_t>(set >> (32 * half)); };
+    const auto part = [half](std::uint64_t set) {
+      return static_cast<std::uint32_t>(half == 0 ? set : set >> 32U);
+    };
     data[half] = {.effective = part(sets.effective),
                   .permitted = part(sets.permitted),
                   .inheritable = part(sets.inheritable)};

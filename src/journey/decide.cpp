@@ -8,9 +8,7 @@ namespace fwtrace::journey {
 namespace {
 
 using packet::Hook;
-using packet::Icmp;
 using packet::Packet;
-using packet::Tcp;
 using trace::Dialect;
 using trace::EventKind;
 

@@ -19,7 +19,7 @@ struct Line {
   std::string source = "10.1.0.2", destination = "10.2.0.3";
   int id = 4711, ttl = 64, sport = 40000, dport = 80;
   unsigned seq = 1000;
-  std::string before = "";  // wrapper
+  std::string before{};  // wrapper
   std::string text() const {
     return before + "TRACE: " + head + " " + devices + " SRC=" + source + " DST=" + destination +
            " LEN=60 TOS=0x00 PREC=0x00 TTL=" + std::to_string(ttl) + " ID=" + std::to_string(id) +

@@ -18,7 +18,6 @@ std::uint64_t destination_key(const packet::Packet& packet);
 
 // Can both be the same packet, seen at two places? `may_rewrite`: a table boundary lies between them, so NAT may
 // have changed one end; `may_rewrite_both` if something else (the trace id) ties them.
-bool same_packet(const packet::Packet& earlier, const packet::Packet& later, bool may_rewrite,
-                 bool may_rewrite_both);
+bool same_packet(const packet::Packet& a, const packet::Packet& b, bool may_rewrite, bool may_rewrite_both);
 
 }  // namespace fwtrace::journey

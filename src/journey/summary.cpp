@@ -42,7 +42,7 @@ std::string decider_key(const Step& step, OutcomeKind kind) {
   key += static_cast<char>(kind);
   if (step.rule != nullptr) {
     const ruleset::Rule* rule = step.rule;
-    key.append(reinterpret_cast<const char*>(&rule), sizeof rule);
+    key.append(reinterpret_cast<const char*>(&rule), sizeof(std::uintptr_t));
     return key;
   }
   key += static_cast<char>(step.family);

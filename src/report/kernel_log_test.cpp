@@ -9,7 +9,6 @@ namespace fwtrace::report {
 namespace {
 
 using packet::Extension;
-using packet::IpAddress;
 using packet::Packet;
 
 std::string print(const Packet& packet) {

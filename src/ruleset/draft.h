@@ -56,7 +56,7 @@ class Draft {
   // The chains, numbered and in order of appearance; the draft is empty afterwards.
   std::vector<Chain> take_chains();
   template <class F>
-  void each_chain(F&& f) const {
+  void each_chain(const F& f) const {
     for (const State& state : chains_) {
       if (!state.removed) f(state.chain);
     }
