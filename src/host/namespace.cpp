@@ -29,14 +29,16 @@ std::uint64_t inode_of(const std::string& path) {
 
 Result<NetworkNamespace> NetworkNamespace::open(const std::string& path, std::string name) {
   NetworkNamespace found;
+  errno = 0;
   found.fd_ = Fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const int error = errno;
   if (!found.fd_.open()) {
-    if (errno == EACCES || errno == EPERM) {
+    if (error == EACCES || error == EPERM) {
       return base::fail(ErrorKind::Permission, fmt::format("network namespace '{}' may not be entered", name),
                         {"run as root"});
     }
     return base::fail(ErrorKind::Usage,
-                      fmt::format("no network namespace '{}': {}", name, print_errno(errno)),
+                      fmt::format("no network namespace '{}': {}", name, print_errno(error)),
                       {"'ip netns list' and 'lsns -t net' show those there are; a process number works too"});
   }
   struct stat info{};
