@@ -47,9 +47,7 @@ std::string fell_out_of(const Journey& journey, const Step& policy) {
   return out;
 }
 
-bool hardly_filters(std::string_view table) {
-  return table == "raw" || table == "mangle" || table == "nat" || table == "security";
-}
+bool hardly_filters(std::string_view table) { return table != "filter" && packet::is_iptables_table(table); }
 
 class Decider {
  public:

@@ -13,8 +13,7 @@ bool is_iptables_table(const Step& step) {
   using packet::Family;
   if (step.family != Family::None && step.family != Family::Ip && step.family != Family::Ip6) return false;
   const std::string_view table = step.table.text();
-  return table.empty() || table == "filter" || table == "nat" || table == "mangle" || table == "raw" ||
-         table == "security";
+  return table.empty() || packet::is_iptables_table(table);
 }
 
 // Only an outcome that is sure was decided by its step; for the others it is the last one seen.

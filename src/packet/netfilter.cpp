@@ -120,4 +120,11 @@ std::optional<int> legacy_priority(std::string_view table, Hook hook) {
   return std::nullopt;
 }
 
+bool is_iptables_table(std::string_view table) {
+  for (const TablePriority& row : kTablePriorities) {
+    if (row.table == table) return true;
+  }
+  return false;
+}
+
 }  // namespace fwtrace::packet

@@ -43,4 +43,7 @@ Hook hook_of_chain(std::string_view chain);
 // Nothing for a table iptables does not have, or one that has no chain at that hook.
 std::optional<int> legacy_priority(std::string_view table, Hook hook);
 
+// Is it one of the tables that iptables has: raw, mangle, nat, filter, security?
+bool is_iptables_table(std::string_view table);
+
 }  // namespace fwtrace::packet

@@ -12,10 +12,8 @@ constexpr std::string_view kTrace = "TRACE:";
 constexpr std::size_t kNone = std::string_view::npos;
 
 bool starts_with_table(std::string_view text) {
-  for (const std::string_view table : {"raw:", "mangle:", "nat:", "filter:", "security:"}) {
-    if (text.starts_with(table)) return true;
-  }
-  return false;
+  const std::size_t colon = text.substr(0, 16).find(':');
+  return colon != kNone && packet::is_iptables_table(text.substr(0, colon));
 }
 
 bool read_kind(std::string_view text, EventKind& kind) {
@@ -79,6 +77,7 @@ const KernelLine::KnownHead* KernelLine::find_head(std::string_view text) {
   if (!read_head(word, head)) return nullptr;
   known.text = word;
   known.head = head;
+  known.iptables_table = packet::is_iptables_table(head.table);
   known.table = names_.intern(head.table);
   known.chain = names_.intern(head.chain);
   return &known;
@@ -167,8 +166,7 @@ std::size_t KernelLine::record(const Line& line, bool may_hold, bool& held, bool
   held = false;
   const std::string_view behind = line.text.substr(line.body);
   const KnownHead* head = find_head(behind);
-  if (head != nullptr && !starts_with_table(behind) &&
-      !told_tables_.contains(std::string(head->table.text()))) {
+  if (head != nullptr && !head->iptables_table && !told_tables_.contains(std::string(head->table.text()))) {
     if (told_tables_.size() < 64) told_tables_.insert(std::string(head->table.text()));
     complain(
         line, line.body, base::Severity::Note, "unknown-table",

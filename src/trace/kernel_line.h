@@ -63,6 +63,7 @@ class KernelLine {
     std::string text;
     Head head;
     base::Name table, chain;
+    bool iptables_table = true;
   };
   const KnownHead* find_head(std::string_view text);
   // Reads one record at line.body; returns where the next begins, or npos. Sets `held` if it was held back.
