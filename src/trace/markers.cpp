@@ -1,0 +1,43 @@
+#include "trace/markers.h"
+
+#include <algorithm>
+#include <array>
+
+namespace fwtrace::trace {
+namespace {
+
+using packet::Hook;
+
+constexpr auto kRows = std::to_array<MarkerRow>({
+    {"start", Hook::Prerouting, Marker::Start, "came in"},
+    {"start-fragment", Hook::Prerouting, Marker::Start, "came in, as a later fragment"},
+    {"start-original", Hook::Prerouting, Marker::Start, "came in, armed behind conntrack"},
+    {"start-sent", Hook::Output, Marker::Start, "sent from here"},
+    {"first", Hook::Prerouting, Marker::Again, "came in again"},
+    {"fragments", Hook::Prerouting, Marker::Passing, "after defragmentation"},
+    {"original", Hook::Prerouting, Marker::Passing, "after conntrack"},
+    {"sent", Hook::Output, Marker::Again, "sent from here again"},
+    {"after-conntrack", Hook::Prerouting, Marker::Passing, "after conntrack"},
+    {"after-dnat", Hook::Prerouting, Marker::Passing, "after DNAT"},
+    {"delivered", Hook::Input, Marker::Delivered, "behind all of input"},
+    {"after-output-nat", Hook::Output, Marker::Passing, "after DNAT of output"},
+    {"before-snat", Hook::Postrouting, Marker::Passing, "before SNAT"},
+    {"left", Hook::Postrouting, Marker::Left, "behind all of postrouting"},
+});
+
+}  // namespace
+
+bool is_our_table(std::string_view table) {
+  static constexpr std::string_view kPrefix = "fwtrace-";
+  if (!table.starts_with(kPrefix) || table.size() == kPrefix.size()) return false;
+  return std::ranges::all_of(table.substr(kPrefix.size()), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+std::optional<MarkerRow> find_marker(std::string_view table, std::string_view chain) {
+  if (!is_our_table(table)) return std::nullopt;
+  const auto* const row = std::ranges::find(kRows, chain, &MarkerRow::chain);
+  if (row == kRows.end()) return std::nullopt;
+  return *row;
+}
+
+}  // namespace fwtrace::trace
