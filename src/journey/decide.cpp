@@ -52,9 +52,7 @@ bool hardly_filters(std::string_view table) { return table != "filter" && packet
 class Decider {
  public:
   Decider(Journey& journey, const Evidence& evidence)
-      : j_(journey), e_(evidence), last_(journey.steps.back()) {
-    last_index_ = static_cast<std::uint32_t>(journey.steps.size() - 1);
-  }
+      : j_(journey), e_(evidence), last_index_(last_of(journey)), last_(journey.steps[last_index_]) {}
 
   void run() {
     CHECK(e_.seen != nullptr);
@@ -79,10 +77,104 @@ class Decider {
 
  private:
   void decided_by_steps() {
+    if (const auto exit = exit_marker()) return went_out(*exit);
     if (is_drop(last_.did)) return dropped();
+    if (j_.live && !j_.overlaps_loss) return live();
     if (last_.did == Did::Queue || last_.did == Did::Stolen) return queued();
-    if (j_.dialect == Dialect::KernelLog) legacy();
+    if (last_.dialect == Dialect::KernelLog) legacy();
     else nft();
+  }
+
+  // The step that speaks last of the user's rules; of a live journey markers and bare headers are none.
+  static std::uint32_t last_of(const Journey& journey) {
+    const auto& steps = journey.steps;
+    for (std::uint32_t i = static_cast<std::uint32_t>(steps.size()); journey.live && i-- > 0;) {
+      if (!steps[i].marker && steps[i].kind != EventKind::Headers) return i;
+    }
+    return static_cast<std::uint32_t>(steps.size() - 1);
+  }
+  bool is_rule_step() const { return !last_.marker && last_.kind != EventKind::Headers; }
+
+  // The marker at an exit, if it was the last that happened.
+  std::optional<trace::Marker> exit_marker() const {
+    for (auto step = j_.steps.rbegin(); step != j_.steps.rend(); ++step) {
+      if (!step->marker) {
+        if (step->kind == EventKind::Headers) continue;
+        return std::nullopt;
+      }
+      const bool out_by_lo = j_.forms.size() > step->form && j_.forms[step->form].out.text() == "lo";
+      if (step->family == packet::Family::Bridge && *step->marker == trace::Marker::Delivered) continue;
+      if (*step->marker == trace::Marker::Delivered) return step->marker;
+      if (*step->marker == trace::Marker::Left && !out_by_lo) return step->marker;
+      return std::nullopt;
+    }
+    return std::nullopt;
+  }
+  void went_out(trace::Marker exit) {
+    const OutcomeKind kind = exit == trace::Marker::Delivered ? OutcomeKind::Delivered : way_out();
+    const bool decided = is_rule_step() && lets_through(last_);
+    passed(kind, decided ? accepted_by(last_) + ", and nothing behind that stopped it"
+                         : "no rule stopped it: our marker behind the last chain saw it");
+    if (!is_rule_step() || !is_accept(j_.steps[*out().step].did)) out().step.reset();
+    seen_to_its_end();
+  }
+
+  // Our markers stand at every hook and none behind its last step came: so it ended there.
+  void live() {
+    const bool matched = is_rule_step() && !passed_a_marker_since();
+    if (matched && (last_.did == Did::Queue || last_.did == Did::Stolen)) return queued();
+    if (matched && (last_.did == Did::Unknown || last_.did == Did::PolicyUnknown)) {
+      out().kind = OutcomeKind::Dropped;
+      out().because =
+          entry_name(last_) +
+          " was the last that it met, and it was not seen behind it: that one dropped it (its text is "
+          "not known)";
+      return;
+    }
+    out().kind = OutcomeKind::Lost;
+    const std::string after = place_of(j_.steps.back());
+    out().because = "no rule dropped it, yet it was not seen again " + after + ": ";
+    switch (j_.steps.back().hook) {
+      case Hook::Prerouting:
+      case Hook::Ingress:
+        out().because += behind_nat()
+                             ? "there stand routing (no route, rp_filter, ip_forward off, address not "
+                               "local), the TTL, and multicast that nobody here joined"
+                             : "there stand conntrack (invalid, table full), NAT, and matches that drop by "
+                               "themselves (hotdrop)";
+        break;
+      case Hook::Input:
+        out().because += "there stand matches that drop by themselves (hotdrop), and conntrack's last word";
+        break;
+      case Hook::Forward: out().because += "there stand the MTU, and matches that drop by themselves"; break;
+      case Hook::Output:
+        out().because += "there stands the way out: a new routing decision behind NAT or a mark, the MTU";
+        break;
+      default: out().because += "there stand NAT (no port left), IPsec policy and the neighbour (ARP)"; break;
+    }
+    if (matched && (last_.did == Did::Continue || last_.did == Did::Jump))
+      out().because += "; or " + entry_name(last_) + " itself";
+  }
+  bool passed_a_marker_since() const {
+    for (std::uint32_t i = last_index_ + 1; i < j_.steps.size(); ++i) {
+      if (j_.steps[i].marker) return true;
+    }
+    return false;
+  }
+  // Was it seen where DNAT is done and routing comes next?
+  bool behind_nat() const {
+    for (const Step& step : j_.steps) {
+      if (step.marker == trace::Marker::Passing && step.chain.text() == "after-dnat") return true;
+    }
+    return false;
+  }
+  static std::string place_of(const Step& step) {
+    if (step.marker) {
+      const auto row = trace::find_marker(step.table.text(), step.chain.text());
+      return "behind " + std::string(packet::to_text(step.hook)) +
+             (row ? " (" + std::string(row->place) + ")" : "");
+    }
+    return "behind " + text(step.table) + " " + text(step.chain);
   }
 
   Outcome& out() { return j_.outcome; }
@@ -133,7 +225,7 @@ class Decider {
       return;
     }
     const std::string gave = entry_name(last_) + " gave it to a program in user space (NFQUEUE)";
-    const bool legacy = j_.dialect == Dialect::KernelLog;
+    const bool legacy = last_.dialect == Dialect::KernelLog && !j_.live;
     const bool must_follow =
         !legacy ||
         e_.seen->next(j_.host, j_.family, {hook(), last_.table.text()}, to_lo(), met_nat()).has_value();
@@ -178,18 +270,21 @@ class Decider {
     }
   }
   bool lets_through(const Step& step) const {
-    if (j_.dialect == Dialect::KernelLog || step.table.text() == "filter")
+    if (step.marker) return false;
+    if (step.dialect == Dialect::KernelLog || step.table.text() == "filter")
       return step.table.text() == "filter" &&
              (is_accept(step.did) || step.did == Did::Queue);  // queue: it came back
-    // nft: tables have any name. A rule that accepts, and not one of nat.
-    if (step.did != Did::Accept) return false;
+    // nft: tables have any name. A rule that accepts, and not one of nat; live, a policy where filters stand.
+    const bool filters = step.hook == Hook::Input || step.hook == Hook::Forward || step.hook == Hook::Output;
+    if (step.did != Did::Accept && !(j_.live && filters && step.did == Did::PolicyAccept)) return false;
     for (const std::string_view word : {"nat", "NAT"}) {
       if (step.table.text().find(word) != std::string_view::npos ||
           step.chain.text().find(word) != std::string_view::npos)
         return false;
     }
+    const std::string& rule = step.rule != nullptr ? step.rule->text : step.rule_text;
     for (const std::string_view word : {"masquerade", "snat to", "dnat to", "redirect"}) {
-      if (step.rule_text.find(word) != std::string::npos) return false;
+      if (rule.find(word) != std::string::npos) return false;
     }
     return true;
   }
@@ -533,8 +628,8 @@ class Decider {
 
   Journey& j_;
   const Evidence& e_;
+  const std::uint32_t last_index_;
   const Step& last_;
-  std::uint32_t last_index_ = 0;
   bool silent_ = false;  // a table that had to speak next did not
 };
 

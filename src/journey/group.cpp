@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "journey/answer.h"
+#include "journey/forms.h"
 #include "journey/identity.h"
 #include "journey/position.h"
 
@@ -24,6 +25,8 @@ constexpr std::uint64_t kLossReach = 64;  // events before a loss whose journeys
 
 bool came_in_by_lo(const Event& event) { return event.packet != nullptr && event.packet->in.text() == "lo"; }
 
+std::size_t form_slot(const Event& event) { return event.dialect == Dialect::NftMonitor ? 1 : 0; }
+
 std::uint64_t trace_key(const Event& event) {
   return (std::uint64_t{event.trace_id} << 2 | static_cast<std::uint64_t>(event.dialect)) ^
          reinterpret_cast<std::uintptr_t>(event.host.address()) << 20;
@@ -40,9 +43,17 @@ struct Grouper::Open {
   Links from_source;
   std::uint64_t last_event = 0;
   base::Stamp last_time;
-  std::uint64_t last_form = 0;  // the reader's number of the newest form
-  bool loss_since = false;      // lines were lost since its last event
-  bool near_end = false;        // a file ended right behind it
+  // The reader's number of the newest form, and which form of the journey that is. In a live journey the two dialects
+  // reach differently far, so each has its own.
+  struct Form {
+    std::uint64_t number = 0;
+    std::size_t index = 0;
+  };
+  std::array<Form, 2> last_forms;
+  std::int64_t last_tick = 0;
+  bool exit_seen = false;   // live: it left the box, or was delivered
+  bool loss_since = false;  // lines were lost since its last event
+  bool near_end = false;    // a file ended right behind it
 };
 
 Grouper::Grouper(Seen& seen, Summary& summary, Give give, GroupLimits limits)
@@ -53,12 +64,18 @@ void Grouper::event(const Event& event) {
   ++events_;
   ++summary_.events;
   if (event.time.known()) now_ = event.time;
+  if (limits_.live && event.dialect == Dialect::NftMonitor) {
+    // A marker's headers are the event; its rule says nothing more, and a chain of ours that is no marker nothing.
+    const MarkerKey& marker = cached_marker(event);
+    if (marker.ours && (event.kind != EventKind::Headers || !marker.row)) return;
+  }
   const Hook hook = cached_hook(event);
 
   // Most often it is the packet of the event before, with the same headers.
-  if (last_ != nullptr && event.form != 0 && event.form == last_->last_form && last_->key != 0 &&
-      last_->journey.host.is(event.host) && last_->journey.dialect == event.dialect &&
-      is_in_time(*last_, event) && last_->position.can_follow(event, hook, came_in_by_lo(event)) &&
+  if (last_ != nullptr && event.form != 0 && event.form == last_->last_forms[form_slot(event)].number &&
+      last_->key != 0 && last_->journey.host.is(event.host) &&
+      (limits_.live || last_->journey.dialect == event.dialect) && is_in_time(*last_, event) &&
+      last_->position.can_follow(event, hook, came_in_by_lo(event)) &&
       last_->journey.steps.size() < limits_.max_steps) {
     append(*last_, event, hook);
     return;
@@ -69,6 +86,18 @@ void Grouper::event(const Event& event) {
   append(*open, event, hook);
   last_ = open;
   give_finished(false);
+}
+
+const Grouper::MarkerKey& Grouper::cached_marker(const Event& event) {
+  const auto slot = (reinterpret_cast<std::uintptr_t>(event.chain.address()) >> 5 ^
+                     reinterpret_cast<std::uintptr_t>(event.table.address()) >> 6) %
+                    known_markers_.size();
+  MarkerKey& known = known_markers_[slot];
+  if (!known.chain.is(event.chain) || !known.table.is(event.table)) {
+    known = {event.table, event.chain, trace::is_our_table(event.table.text()),
+             trace::find_marker(event.table.text(), event.chain.text())};
+  }
+  return known;
 }
 
 // The hook of a legacy chain depends on its name alone, and what Seen learns of it on name, table, family and host:
@@ -84,8 +113,9 @@ Hook Grouper::cached_hook(const Event& event) {
                        known_hooks_.size();
   KnownHook& known = known_hooks_[slot_of];
   if (!known.chain.is(event.chain) || !known.table.is(event.table) || !known.host.is(event.host) ||
-      known.family != event.family || known.kind != event.kind) {
-    known = {event.chain, event.table, event.host, event.family, event.kind, hook_of_event(event)};
+      known.family != event.family || known.kind != event.kind || known.said != event.hook) {
+    known = {event.chain, event.table, event.host,          event.family,
+             event.kind,  event.hook,  hook_of_event(event)};
     seen_.see(event, known.hook);
   }
   return known.hook;
@@ -101,7 +131,8 @@ bool Grouper::is_in_time(const Open& open, const Event& event) const {
 Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
   const bool in_lo = came_in_by_lo(event);
   const auto fits = [&](Open& open, bool same_trace_id) {
-    if (open.journey.dialect != event.dialect || !open.journey.host.is(event.host)) return false;
+    if ((!limits_.live && open.journey.dialect != event.dialect) || !open.journey.host.is(event.host))
+      return false;
     if (events_ - open.last_event > limits_.window || open.journey.steps.size() >= limits_.max_steps)
       return false;
     if (!is_in_time(open, event) || !open.position.can_follow(event, hook, in_lo)) return false;
@@ -165,6 +196,8 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
   open.journey.serial = ++serial_;
   open.journey.dialect = event.dialect;
   open.journey.host = event.host;
+  open.journey.live = limits_.live;
+  open.journey.first_event = events_;
   if (key != 0) {
     remember(by_key_, key, &Open::same_key, open);
   } else {
@@ -175,10 +208,18 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
     remember(by_source_, open.source_key, &Open::from_source, open);
   }
   set_start(open, event, hook);
-  if (const Open* original = open.same_key.older;
-      original != nullptr && open.journey.starts_late &&
-      (hook == Hook::Input || hook == Hook::Forward || hook == Hook::Postrouting) &&
-      !event.packet->physin.empty() && original->journey.host.is(event.host)) {
+  if (limits_.live && !open.journey.armed && open.same_key.older != nullptr && event.packet != nullptr &&
+      hook != Hook::Prerouting && hook != Hook::Output) {
+    // TEE, multicast and broadcast: a copy of a packet that is still on its way begins in the middle.
+    const Journey& original = open.same_key.older->journey;
+    open.journey.copy_of = original.copy_of != 0 ? original.copy_of : original.serial;
+    open.journey.armed = original.armed;
+    open.journey.starts_late = false;
+    open.journey.starts_late_why.clear();
+  } else if (const Open* original = open.same_key.older;
+             original != nullptr && open.journey.starts_late &&
+             (hook == Hook::Input || hook == Hook::Forward || hook == Hook::Postrouting) &&
+             !event.packet->physin.empty() && original->journey.host.is(event.host)) {
     // A bridge that floods a frame gives each port its own copy, behind PREROUTING.
     open.journey.copy_of =
         original->journey.copy_of != 0 ? original->journey.copy_of : original->journey.serial;
@@ -194,6 +235,12 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
 // Is this where a packet's way begins? If not, say why we think so.
 void Grouper::set_start(Open& open, const Event& event, Hook hook) {
   Journey& j = open.journey;
+  if (j.live) {
+    const auto marker = event.dialect == Dialect::NftMonitor ? cached_marker(event).row : std::nullopt;
+    j.armed = marker && marker->marker == trace::Marker::Start;
+    j.armed_late = j.armed && marker->late;
+    return;
+  }
   const std::string where(event.chain.text());
   if (event.dialect != Dialect::KernelLog) {
     // nft reports the headers first, and tracing may begin at any hook where the user's rule arms it; whether
@@ -220,12 +267,23 @@ void Grouper::set_start(Open& open, const Event& event, Hook hook) {
 // Where raw is logged, it is the first; that may show only later in the log.
 void Grouper::see_late_start(Journey& journey) const {
   const Step& first = journey.steps.front();
-  if (journey.dialect != Dialect::KernelLog || first.table.text() == "raw" ||
+  if (journey.live || journey.dialect != Dialect::KernelLog || first.table.text() == "raw" ||
       !seen_.table(journey.host, journey.family, "raw"))
     return;
   journey.starts_late = true;
   journey.starts_late_why = "the first line is in table " + std::string(first.table.text()) +
                             ", yet table raw is logged in this log";
+}
+
+void Grouper::add_form(Journey& j, const packet::Packet& packet) {
+  if (!j.forms.empty() && j.live) {
+    if (same_headers(j.forms.back(), packet)) return complete(j.forms.back(), packet);
+    packet::Packet form = packet;
+    complete(form, j.forms.back());
+    j.forms.push_back(std::move(form));
+    return;
+  }
+  if (j.forms.empty() || !(j.forms.back() == packet)) j.forms.push_back(packet);
 }
 
 void Grouper::append(Open& open, const Event& event, Hook hook) {
@@ -237,9 +295,13 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
   open.loss_since = false;
   if (event.time.known()) open.last_time = event.time;
 
-  if (event.packet != nullptr && (j.forms.empty() || event.form == 0 || event.form != open.last_form)) {
-    if (j.forms.empty() || !(j.forms.back() == *event.packet)) j.forms.push_back(*event.packet);
-    open.last_form = event.form;
+  open.last_tick = tick_us_;
+  j.last_event = events_;
+  Open::Form& last_form = open.last_forms[form_slot(event)];
+  if (event.packet != nullptr && (j.forms.empty() || event.form == 0 || event.form != last_form.number ||
+                                  last_form.index + 1 != j.forms.size())) {
+    add_form(j, *event.packet);
+    last_form = {event.form, j.forms.size() - 1};
     j.damaged |= event.packet->damaged && event.dialect == Dialect::KernelLog;
   }
   if (j.family == packet::Family::None || j.family == packet::Family::Inet ||
@@ -257,9 +319,20 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
   }
   watch_clock(event);
   Step& step = j.steps.emplace_back();
+  if (j.live && event.dialect == Dialect::NftMonitor) {
+    if (const auto& row = cached_marker(event).row) {
+      step.marker = row->marker;
+      step.did = Did::Headers;
+      if (row->marker == trace::Marker::Left || row->marker == trace::Marker::Delivered)
+        open.exit_seen = event.family != packet::Family::Bridge &&
+                         (event.packet == nullptr || event.packet->out.text() != "lo");
+      else open.exit_seen = false;
+    }
+  }
+  step.dialect = event.dialect;
   step.depth = open.position.advance(event, hook);
   step.kind = event.kind;
-  step.hook = hook != Hook::None ? hook : open.position.hook();
+  step.hook = hook != Hook::None ? hook : event.hook != Hook::None ? event.hook : open.position.hook();
   step.family = event.family;
   step.verdict = event.verdict;
   step.continues_at_end = event.continues_at_end;
@@ -320,49 +393,82 @@ void Grouper::forget(Index& index, std::uint64_t key, Links Open::* links, Open&
   }
 }
 
+// Live: is all of it there, as far as waiting can tell?
+bool Grouper::is_over(const Open& open) const {
+  const std::int64_t idle = tick_us_ - open.last_tick;
+  if (open.exit_seen) return idle >= patience_.over_us;
+  if (idle < patience_.silent_us) return false;
+  const Step& last = open.journey.steps.back();
+  const packet::Packet* form = open.journey.last_form();
+  const bool fragment = form != nullptr && (form->mf || form->fragment_offset || !form->extensions.empty());
+  const bool queued = last.verdict == packet::Verdict::Queue || (may_queue_ && may_queue_(last));
+  return idle >= (fragment || queued ? patience_.queued_us : patience_.silent_us);
+}
+
+void Grouper::tick(std::int64_t now_us) {
+  tick_us_ = now_us;
+  if (std::ranges::none_of(queue_, [this](const auto& open) { return is_over(*open); })) return;
+  std::deque<std::unique_ptr<Open>> left;
+  std::deque<std::unique_ptr<Open>> all = std::move(queue_);
+  queue_.clear();
+  for (auto& open : all) {
+    if (is_over(*open)) give(std::move(open));
+    else left.push_back(std::move(open));
+  }
+  queue_ = std::move(left);
+}
+
 void Grouper::give_finished(bool all) {
   while (!queue_.empty()) {
     Open& head = *queue_.front();
-    const bool crowded = queue_.size() > 2 * limits_.window;  // behind a packet that never ends
-    if (!all && !crowded && events_ - head.last_event <= limits_.window) {
-      const auto idle = base::elapsed_us(head.last_time, now_);
-      if (!idle || *idle <= limits_.gap_us) return;
+    const bool crowded = queue_.size() > 2 * limits_.window;  // behind one that never ends
+    if (!all && !crowded) {
+      if (limits_.live) return;
+      if (events_ - head.last_event <= limits_.window) {
+        const auto idle = base::elapsed_us(head.last_time, now_);
+        if (!idle || *idle <= limits_.gap_us) return;
+      }
     }
-    if (head.source_key != 0) forget(by_source_, head.source_key, &Open::from_source, head);
-    if (head.key != 0) {
-      forget(by_key_, head.key, &Open::same_key, head);
-    } else {
-      --weak_open_;
-    }
-    for (const Step& step : head.journey.steps) {
-      if (!step.has_trace_id) break;
-      Event named;
-      named.dialect = head.journey.dialect;
-      named.host = head.journey.host;
-      named.trace_id = step.trace_id;
-      const auto known = by_trace_id_.find(trace_key(named));
-      if (known != by_trace_id_.end() && known->second == &head) by_trace_id_.erase(known);
-    }
-    if (last_ == &head) last_ = nullptr;
-    head.journey.ends_early = head.near_end;
-    if (!head.journey.starts_late && head.journey.copy_of == 0) see_late_start(head.journey);
     std::unique_ptr<Open> done = std::move(queue_.front());
     queue_.pop_front();
-    give_(done->journey);
-    // Keep the vectors' memory for the next journey.
-    Journey& j = done->journey;
-    std::vector<packet::Packet> forms = std::move(j.forms);
-    std::vector<Step> steps = std::move(j.steps);
-    std::vector<Rewrite> rewrites = std::move(j.rewrites);
-    forms.clear();
-    steps.clear();
-    rewrites.clear();
-    *done = Open{};
-    done->journey.forms = std::move(forms);
-    done->journey.steps = std::move(steps);
-    done->journey.rewrites = std::move(rewrites);
-    if (spare_.size() < limits_.window) spare_.push_back(std::move(done));
+    give(std::move(done));
   }
+}
+
+void Grouper::give(std::unique_ptr<Open> done) {
+  Open& head = *done;
+  if (head.source_key != 0) forget(by_source_, head.source_key, &Open::from_source, head);
+  if (head.key != 0) {
+    forget(by_key_, head.key, &Open::same_key, head);
+  } else {
+    --weak_open_;
+  }
+  for (const Step& step : head.journey.steps) {
+    if (!step.has_trace_id) continue;
+    Event named;
+    named.dialect = step.dialect;
+    named.host = head.journey.host;
+    named.trace_id = step.trace_id;
+    const auto known = by_trace_id_.find(trace_key(named));
+    if (known != by_trace_id_.end() && known->second == &head) by_trace_id_.erase(known);
+  }
+  if (last_ == &head) last_ = nullptr;
+  head.journey.ends_early = head.near_end;
+  if (!head.journey.starts_late && head.journey.copy_of == 0) see_late_start(head.journey);
+  give_(done->journey);
+  // Keep the vectors' memory for the next journey.
+  Journey& j = done->journey;
+  std::vector<packet::Packet> forms = std::move(j.forms);
+  std::vector<Step> steps = std::move(j.steps);
+  std::vector<Rewrite> rewrites = std::move(j.rewrites);
+  forms.clear();
+  steps.clear();
+  rewrites.clear();
+  *done = Open{};
+  done->journey.forms = std::move(forms);
+  done->journey.steps = std::move(steps);
+  done->journey.rewrites = std::move(rewrites);
+  if (spare_.size() < limits_.window) spare_.push_back(std::move(done));
 }
 
 void Grouper::loss(const trace::Loss& loss) {

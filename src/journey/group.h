@@ -20,6 +20,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <unordered_map>
 #include <vector>
 
@@ -27,6 +28,7 @@
 #include "journey/seen.h"
 #include "journey/summary.h"
 #include "trace/event.h"
+#include "trace/markers.h"
 
 namespace fwtrace::journey {
 
@@ -34,6 +36,17 @@ struct GroupLimits {
   std::uint64_t window = 2048;       // a journey without an event for so many events is over
   std::int64_t gap_us = 10'000'000;  // or for so long, by the log's own clock
   std::size_t max_steps = 20'000;    // a longer one is split (and says so)
+  // Live: all events came through one queue, so legacy and nft events may be of one packet; our own markers tell
+  // where it begins and ends; and time is what tick() says. A file's log and its nft trace are two reports instead.
+  bool live = false;
+};
+
+// Live: how long a journey waits for its next event, by what its last one said. Within the kernel a packet passes in
+// microseconds; what waits longer is a queue to user space, or a fragment for the rest of its datagram.
+struct LivePatience {
+  std::int64_t over_us = 20'000;  // its exit was seen: only copies can follow
+  std::int64_t silent_us = 60'000;
+  std::int64_t queued_us = 1'000'000;
 };
 
 class Grouper : public trace::Sink {
@@ -48,6 +61,12 @@ class Grouper : public trace::Sink {
   void diagnostic(base::Diagnostic diagnostic) override;
   void end_of_input();  // a file ended: the packet of its last line may have been cut
   void finish();        // gives all that is left
+  // Live: the time is now `now_us` (any clock that only goes forward); gives what is over by it.
+  void tick(std::int64_t now_us);
+  // Live: may the rule of this step have given the packet to user space (NFQUEUE)? A legacy event does not say.
+  void ask_queues(std::function<bool(const Step&)> may_queue) { may_queue_ = std::move(may_queue); }
+  std::uint64_t events() const { return events_; }
+  bool empty() const { return queue_.empty(); }
 
   // The journeys not given yet whose packet came from where this one went, newest first, until `visit` says false:
   // one of them may be its answer (evidence for decide.h).
@@ -62,10 +81,13 @@ class Grouper : public trace::Sink {
   bool is_in_time(const Open& open, const trace::Event& event) const;
   void append(Open& open, const trace::Event& event, packet::Hook hook);
   void see_late_start(Journey& journey) const;
+  static void add_form(Journey& journey, const packet::Packet& packet);
   void watch_clock(const trace::Event& event);
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
   packet::Hook cached_hook(const trace::Event& event);
   void give_finished(bool all);
+  void give(std::unique_ptr<Open> open);
+  bool is_over(const Open& open) const;
   struct Links {  // among the journeys of one key
     Open* older = nullptr;
     Open* newer = nullptr;
@@ -90,14 +112,26 @@ class Grouper : public trace::Sink {
   Open* last_ = nullptr;         // of the event before: mostly right again
   bool loss_just_now_ = false;
   base::Stamp last_clock_;
+  std::int64_t tick_us_ = 0;
+  LivePatience patience_;
+  std::function<bool(const Step&)> may_queue_;
 
   struct KnownHook {
     base::Name chain, table, host;
     packet::Family family = packet::Family::None;
     trace::EventKind kind = trace::EventKind::Rule;
+    packet::Hook said = packet::Hook::None;  // by the event
     packet::Hook hook = packet::Hook::None;
   };
   std::array<KnownHook, 64> known_hooks_;
+  // Is a chain one of our markers? Asked for every nft event of a live run.
+  struct MarkerKey {
+    base::Name table, chain;
+    bool ours = false;
+    std::optional<trace::MarkerRow> row;
+  };
+  std::array<MarkerKey, 16> known_markers_;
+  const MarkerKey& cached_marker(const trace::Event& event);
 };
 
 }  // namespace fwtrace::journey

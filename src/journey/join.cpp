@@ -48,7 +48,21 @@ std::string quoted(base::Name table, base::Name chain) {
   return "chain \"" + std::string(chain.text()) + "\" of table \"" + std::string(table.text()) + "\"";
 }
 
-bool same_walk(const Step& a, const Step& b) { return a.hook == b.hook && a.table.is(b.table); }
+bool same_walk(const Step& a, const Step& b) {
+  return a.hook == b.hook && a.table.is(b.table) && a.dialect == b.dialect;
+}
+
+// Where nat chains of each kind stand (kernel: nf_nat_ipv4_ops).
+bool can_rewrite_at(packet::Hook hook, bool destination) {
+  using packet::Hook;
+  return destination ? hook == Hook::Prerouting || hook == Hook::Output
+                     : hook == Hook::Postrouting || hook == Hook::Input;
+}
+
+std::string drop_name(const Step& step) {
+  return step.rule != nullptr ? "\"" + step.rule->text + "\""
+                              : "the policy of " + quoted(step.table, step.chain);
+}
 
 // Some logs lack policy and return lines.
 bool shows_ends(const Journey& journey) {
@@ -76,19 +90,17 @@ bool has_reject_statement(std::string_view text) {
 std::size_t Joiner::KeyHash::operator()(const Key& key) const {
   const auto table = reinterpret_cast<std::uintptr_t>(key.table);
   const auto chain = reinterpret_cast<std::uintptr_t>(key.chain);
-  return (table * 31 + chain) ^ (static_cast<std::size_t>(key.family) << 3);
+  return (table * 31 + chain) ^ (reinterpret_cast<std::uintptr_t>(key.ruleset) >> 3);
 }
 
-Joiner::Place Joiner::find(packet::Family family, const Step& step) {
-  const Key key{step.table.address(), step.chain.address(), family};
+Joiner::Place Joiner::find(const ruleset::Ruleset& ruleset, const Step& step) {
+  const Key key{step.table.address(), step.chain.address(), &ruleset};
   if (const auto known = places_.find(key); known != places_.end()) return known->second;
   static constexpr std::size_t kMaxPlaces = 1U << 16;  // hostile logs name endless chains
   if (places_.size() >= kMaxPlaces) places_.clear();
   Place place;
-  if (const ruleset::Ruleset* ruleset = book_.find(family)) {
-    place.table = ruleset->find_table(step.table.text());
-    if (place.table != nullptr) place.chain = place.table->find_chain(step.chain.text());
-  }
+  place.table = ruleset.find_table(step.table.text());
+  if (place.table != nullptr) place.chain = place.table->find_chain(step.chain.text());
   places_.emplace(key, place);
   return place;
 }
@@ -113,9 +125,11 @@ void Joiner::does_not_fit(const Step& step, std::string_view reason, std::string
 
 void Joiner::read_legacy(Journey& journey, std::size_t i) {
   Step& step = journey.steps[i];
-  const ruleset::Ruleset* ruleset = book_.find(journey.family);
+  // The running machine's own rules are known by backend; a file may not say whose it is.
+  const ruleset::Ruleset* ruleset =
+      journey.live ? book_.find(journey.family, ruleset::Backend::Legacy) : book_.find(journey.family);
   if (ruleset == nullptr) return infer(journey, i);
-  const Place place = find(journey.family, step);
+  const Place place = find(*ruleset, step);
   if (place.chain == nullptr) {
     if (place.table != nullptr) {
       does_not_fit(step, "no such chain", "it has no " + quoted(step.table, step.chain));
@@ -184,7 +198,14 @@ Joiner::Known& Joiner::known_at(const Entry& entry) {
   const auto chain = reinterpret_cast<std::uintptr_t>(entry.chain);
   const std::uint64_t hash =
       ((table >> 4) * 31 + (chain >> 4)) * 31 + entry.number_kind_family * 0x9E3779B97F4A7C15ULL;
-  return seen_to_do_[(hash ^ hash >> 29) % seen_to_do_.size()];
+  // Names are hashed by address, so which entries meet in one slot is chance: a few neighbours keep it from deciding.
+  static constexpr std::size_t kProbes = 8;
+  const std::size_t first = hash ^ hash >> 29;
+  for (std::size_t i = 0; i < kProbes; ++i) {
+    Known& known = seen_to_do_[(first + i) % seen_to_do_.size()];
+    if (known.did == Did::Unknown || known.entry == entry) return known;
+  }
+  return seen_to_do_[first % seen_to_do_.size()];
 }
 
 Joiner::Entry Joiner::entry_of(const Journey& journey, const Step& step) {
@@ -250,12 +271,14 @@ void Joiner::check_next(const Journey& journey, std::size_t i) {
   const Step& step = journey.steps[i];
   if (i + 1 == journey.steps.size()) return;
   const Step& next = journey.steps[i + 1];
+  if (next.marker) {  // behind the walk: only a drop could contradict it
+    if (is_drop(step.did)) does_not_fit(step, "goes on", drop_name(step) + " drops, yet the packet went on");
+    return;
+  }
   if (is_drop(step.did)) {
-    const std::string who = step.rule != nullptr ? "\"" + step.rule->text + "\""
-                                                 : "the policy of " + quoted(step.table, step.chain);
     does_not_fit(step, "goes on",
-                 who + " drops, yet the packet went on to " + std::string(next.table.text()) + " " +
-                     std::string(next.chain.text()));
+                 drop_name(step) + " drops, yet the packet went on to " + std::string(next.table.text()) +
+                     " " + std::string(next.chain.text()));
   } else if ((step.did == Did::Jump || step.did == Did::Goto) && step.rule != nullptr &&
              !(next.chain.text() == step.rule->target && next.table == step.table)) {
     does_not_fit(step, "jump",
@@ -316,12 +339,13 @@ void Joiner::find_rewrites(Journey& journey) {
       // The rule that ended the last nat table's walk before the change did it; a reply has no such step.
       for (std::size_t k = i; k-- > 0;) {
         const Step& step = journey.steps[k];
+        if (journey.live && !can_rewrite_at(step.hook, destination)) continue;
         const bool nat = step.rule != nullptr ? ruleset::is_nat_target(step.rule->target)
                                               : step.table.text() == "nat" && step.kind == EventKind::Rule &&
                                                     (step.did == Did::Accept || step.did == Did::Unknown);
-        const bool text_says =
-            step.rule_text.find(destination ? "dnat" : "snat") != std::string::npos ||
-            step.rule_text.find(destination ? "redirect" : "masquerade") != std::string::npos;
+        const std::string& text = step.rule != nullptr ? step.rule->text : step.rule_text;
+        const bool text_says = text.find(destination ? "dnat" : "snat") != std::string::npos ||
+                               text.find(destination ? "redirect" : "masquerade") != std::string::npos;
         if (!nat && !text_says) continue;
         rewrite.by_step = static_cast<std::uint32_t>(k);
         rewrite.by_known = true;
@@ -335,12 +359,13 @@ void Joiner::find_rewrites(Journey& journey) {
 // nft rules are known by handle, or, where the trace prints iptables' own words, by their text.
 void Joiner::find_nft_rule(Step& step, const Journey& journey) {
   const bool has_text = step.rule_text.starts_with("-A ");
-  if (step.kind != EventKind::Rule || (step.handle == 0 && !has_text)) return;
   for (const ruleset::Ruleset& ruleset : book_.rulesets) {
-    if (ruleset.backend == ruleset::Backend::Legacy || ruleset.family != journey.family) continue;
-    const ruleset::Table* table = ruleset.find_table(step.table.text());
-    const ruleset::Chain* chain = table == nullptr ? nullptr : table->find_chain(step.chain.text());
+    if (ruleset.backend == ruleset::Backend::Legacy) continue;
+    if (ruleset.family != step.family && (journey.live || ruleset.family != journey.family)) continue;
+    const ruleset::Chain* chain = find(ruleset, step).chain;
     if (chain == nullptr) continue;
+    if (step.hook == packet::Hook::None) step.hook = chain->hook;
+    if (step.kind != EventKind::Rule || (step.handle == 0 && !has_text)) return;
     for (const Rule& rule : chain->rules) {
       if ((step.handle != 0 && rule.handle == step.handle) || (has_text && rule.text == step.rule_text)) {
         step.rule = &rule;
@@ -355,16 +380,24 @@ void Joiner::join(Journey& journey) {
   misfit_ = false;
   for (std::size_t i = 0; i < journey.steps.size(); ++i) {
     Step& step = journey.steps[i];
-    if (journey.dialect == Dialect::KernelLog) {
+    if (step.marker) {
+      step.did = Did::Headers;
+    } else if (step.dialect == Dialect::KernelLog) {
       read_legacy(journey, i);
     } else {
+      const Step* before = i == 0 ? nullptr : &journey.steps[i - 1];
       find_nft_rule(step, journey);
+      // A user chain stands where the base chain does that its walk began in.
+      if (step.hook == packet::Hook::None && before != nullptr && before->dialect == step.dialect &&
+          !before->marker && before->table == step.table && before->family == step.family &&
+          !is_final(before->did) && step.kind != EventKind::Headers)
+        step.hook = before->hook;
       read_nft(step);
     }
   }
-  if (journey.dialect == Dialect::KernelLog) {
-    remove_imitations(journey);
-    for (std::size_t i = 0; i < journey.steps.size() && !journey.loss_inside; ++i) check_next(journey, i);
+  if (!journey.live && journey.dialect == Dialect::KernelLog) remove_imitations(journey);
+  for (std::size_t i = 0; i < journey.steps.size() && !journey.loss_inside; ++i) {
+    if (journey.steps[i].dialect == Dialect::KernelLog && !journey.steps[i].marker) check_next(journey, i);
   }
   find_rewrites(journey);
 }

@@ -41,7 +41,7 @@ class Joiner {
     const ruleset::Table* table = nullptr;
     const ruleset::Chain* chain = nullptr;
   };
-  Place find(packet::Family family, const Step& step);
+  Place find(const ruleset::Ruleset& ruleset, const Step& step);
   void read_legacy(Journey& journey, std::size_t i);
   void read_nft(Step& step);
   void find_nft_rule(Step& step, const Journey& journey);
@@ -57,7 +57,7 @@ class Joiner {
   struct Key {
     const void* table;
     const void* chain;
-    packet::Family family;
+    const ruleset::Ruleset* ruleset;
     bool operator==(const Key&) const = default;
   };
   // What a rule, a policy or a chain's end was seen to do to some packet, it does to all: for the steps of other
@@ -75,7 +75,7 @@ class Joiner {
   };
   static Entry entry_of(const Journey& journey, const Step& step);
   Known& known_at(const Entry& entry);
-  // One slot for each hash: this is asked for every step, and a forgotten entry costs an open verdict at most.
+  // Few slots for each hash: this is asked for every step, and a forgotten entry costs an open verdict at most.
   std::vector<Known> seen_to_do_ = std::vector<Known>(1U << 14);
   struct KeyHash {
     std::size_t operator()(const Key& key) const;

@@ -20,6 +20,7 @@
 #include "packet/packet.h"
 #include "ruleset/model.h"
 #include "trace/event.h"
+#include "trace/markers.h"
 
 namespace fwtrace::journey {
 
@@ -48,7 +49,10 @@ bool is_accept(Did did);
 bool is_drop(Did did);  // Drop, Reject, PolicyDrop
 
 struct Step {
+  trace::Dialect dialect = trace::Dialect::KernelLog;
   trace::EventKind kind = trace::EventKind::Rule;
+  // A chain of our own arming table: the packet was here, and looked so. `did` is then Headers.
+  std::optional<trace::Marker> marker;
   Did did = Did::Unknown;
   packet::Hook hook = packet::Hook::None;
   packet::Family family = packet::Family::None;
@@ -99,7 +103,8 @@ struct Outcome {
 };
 
 struct Journey {
-  trace::Dialect dialect = trace::Dialect::KernelLog;
+  trace::Dialect dialect =
+      trace::Dialect::KernelLog;                 // of its first step; steps of a live journey have their own
   packet::Family family = packet::Family::None;  // Ip, Ip6, Arp, Bridge: of the packet
   base::Name host;
   std::vector<packet::Packet> forms;  // distinct headers in order of appearance; may be empty
@@ -115,6 +120,12 @@ struct Journey {
   bool looped = false;          // went out by lo and came in again: one packet, two passes
   std::uint64_t copy_of = 0;    // the serial of the packet that a bridge copied to another port; 0 = none
   std::uint64_t serial = 0;     // 1, 2, 3 … in order of the first event
+  // Live tracing, and recordings of it. `armed`: it begins where we armed it; else some other rule did, or that event
+  // was lost. `armed_late`: behind conntrack, so that raw before it was not seen. `answers`: the serial of the packet
+  // that it is a reply to; 0 = none known.
+  bool live = false, armed = false, armed_late = false;
+  std::uint64_t answers = 0;
+  std::uint64_t first_event = 0, last_event = 0;  // counted from 1 over the whole run
 
   Outcome outcome;
 

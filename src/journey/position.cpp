@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "trace/markers.h"
 
 namespace fwtrace::journey {
 namespace {
@@ -53,6 +54,7 @@ Position::Devices Position::devices_of(const Event& event) {
 
 Hook hook_of_event(const Event& event) {
   if (event.dialect == trace::Dialect::KernelLog) return packet::hook_of_chain(event.chain.text());
+  if (const auto marker = trace::find_marker(event.table.text(), event.chain.text())) return marker->hook;
   if (event.kind != EventKind::Headers && event.packet == nullptr) {
     return event.dialect == trace::Dialect::XtablesMonitor ? packet::hook_of_chain(event.chain.text())
                                                            : Hook::None;
@@ -86,11 +88,13 @@ bool Position::can_follow(const Event& event, Hook hook, bool in_lo) const {
 }
 
 bool Position::leaves_table(const Event& event, Hook hook) const {
+  if (event.dialect != dialect_ && !table_.empty()) return true;
   if (event.dialect == trace::Dialect::NftMonitor)
     return event.kind == EventKind::Headers || begins_walk(event);
   if (event.dialect == trace::Dialect::XtablesMonitor && event.kind == EventKind::Headers)
     return !table_.empty() && !is_late_headers(event);
   if (!event.table.is(table_)) return true;
+  if (hook == Hook::None) hook = event.hook;
   return hook != Hook::None && hook_ != Hook::None && hook != hook_;
 }
 
@@ -113,18 +117,22 @@ bool Position::can_enter(const Event& event, Hook hook, bool in_lo) const {
   // What has an output device has been routed, and does not come back before routing but by lo.
   if (!in_lo && (devices_ == Devices::Both || devices_ == Devices::Out) && devices_of(event) == Devices::In)
     return false;
-  if (hook_ == Hook::None || hook == Hook::None) {
+  // An nft chain may have hidden where it is.
+  const Hook from_hook = hook_ == Hook::None && dialect_ != event.dialect ? reached_ : hook_;
+  if (hook == Hook::None) hook = event.hook;
+  if (from_hook == Hook::None || hook == Hook::None) {
     // One of the two is only known to be in some user chain. Tables at one hook have one order; the hook itself
     // can have changed unseen, so only an order that no hook has is refused: back to raw.
     return event.table.text() != "raw" || table_.empty();
   }
-  if (hook == hook_) {
-    const auto from = packet::legacy_priority(table_.text(), hook_);
+  if (hook == from_hook) {
+    if (legacy_hook_ != hook) return true;
+    const auto from = packet::legacy_priority(legacy_table_.text(), hook);
     const auto to = packet::legacy_priority(event.table.text(), hook);
     return !from || !to || *to > *from;
   }
-  if (is_later_hook(hook_, hook)) return true;
-  return in_lo && hook == Hook::Prerouting && (hook_ == Hook::Postrouting || hook_ == Hook::Output);
+  if (is_later_hook(from_hook, hook)) return true;
+  return in_lo && hook == Hook::Prerouting && (from_hook == Hook::Postrouting || from_hook == Hook::Output);
 }
 
 // xtables-monitor before 1.8.7 printed the packet behind the first rule it met.
@@ -137,7 +145,7 @@ bool Position::is_late_headers(const Event& event) const {
 // line is in another table, or comes after the walk before it had ended.
 bool Position::begins_walk(const Event& event) const {
   if (event.kind == EventKind::Headers || event.packet != nullptr || table_.empty()) return false;
-  return !event.table.is(table_) || event.family != family_ || walk_done_;
+  return !event.table.is(table_) || event.family != family_ || event.dialect != dialect_ || walk_done_;
 }
 
 bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
@@ -195,11 +203,14 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
     if (const Devices devices = devices_of(event); devices != Devices::Unknown) devices_ = devices;
     frames_.clear();
     table_ = event.table;
-    hook_ = hook;
+    hook_ = hook != Hook::None ? hook : event.hook;
   } else if (hook != Hook::None && hook_ == Hook::None) {
     hook_ = hook;
     frames_.clear();  // what was seen of a late start lay below this base chain
   }
+  dialect_ = event.dialect;
+  if (hook_ != Hook::None) reached_ = hook_;
+  if (event.dialect == trace::Dialect::KernelLog) legacy_hook_ = hook_, legacy_table_ = event.table;
   for (std::size_t i = frames_.size(); i-- > 0;) {
     if (!frames_[i].chain.is(event.chain)) continue;
     frames_.resize(i + 1);

@@ -40,7 +40,12 @@ class Position {
   bool begins_walk(const trace::Event& event) const;
   bool is_base(std::size_t frame) const;
 
+  trace::Dialect dialect_ = trace::Dialect::KernelLog;  // of the walk it is in
   packet::Hook hook_ = packet::Hook::None;
+  packet::Hook reached_ = packet::Hook::None;  // the last hook that was known
+  // The last legacy walk: an nft table of the same name may lie between it and the next.
+  packet::Hook legacy_hook_ = packet::Hook::None;
+  base::Name legacy_table_;
   packet::Family family_ = packet::Family::None;
   base::Name table_;
   std::vector<Frame> frames_;  // the chains it is in, base chain first if that is known
@@ -52,8 +57,9 @@ class Position {
   static Devices devices_of(const trace::Event& event);
 };
 
-// The hook of an event's base chain: by its fixed name (iptables), else, for nft, by a hook's name in the chain's
-// name if the devices agree with it; None if that does not decide.
+// The hook of an event's base chain: by its fixed name (iptables, our own markers), else, for nft, by a hook's name in
+// the chain's name if the devices agree with it; None if that does not decide. A live legacy event inside a user chain
+// has none either, though Event::hook is known: the two questions "is this a base chain" and "where" are not one.
 packet::Hook hook_of_event(const trace::Event& event);
 
 }  // namespace fwtrace::journey

@@ -11,7 +11,7 @@ using packet::Hook;
 constexpr auto kRows = std::to_array<MarkerRow>({
     {"start", Hook::Prerouting, Marker::Start, "came in"},
     {"start-fragment", Hook::Prerouting, Marker::Start, "came in, as a later fragment"},
-    {"start-original", Hook::Prerouting, Marker::Start, "came in, armed behind conntrack"},
+    {"start-original", Hook::Prerouting, Marker::Start, "came in, armed behind conntrack", true},
     {"start-sent", Hook::Output, Marker::Start, "sent from here"},
     {"first", Hook::Prerouting, Marker::Again, "came in again"},
     {"fragments", Hook::Prerouting, Marker::Passing, "after defragmentation"},

@@ -23,6 +23,7 @@ struct MarkerRow {
   packet::Hook hook = packet::Hook::None;
   Marker marker = Marker::Passing;
   std::string_view place;  // in words: "after conntrack"
+  bool late = false;       // Start: not where packets come in or leave; what stands before was not seen
 };
 
 // Is it a table of ours: "fwtrace-" and a number?
