@@ -199,6 +199,12 @@ base::Error refused(const Answer& answer) {
             .message = "the kernel does not let us arm tracing: " + print_errno(answer.error),
             .hints = {"arming needs CAP_NET_ADMIN: run as root"}};
   }
+  if (answer.label == "batch" &&
+      answer.error == EOPNOTSUPP) {  // kernel: nfnetlink_rcv_batch, no such subsystem
+    return {.kind = ErrorKind::Permission,
+            .message = "this kernel has no nf_tables",
+            .hints = {"modprobe nf_tables"}};
+  }
   return {.kind = ErrorKind::Permission,
           .message = fmt::format("the kernel refused our {}: {}", answer.label, print_errno(answer.error)),
           .hints = {"'fwtrace doctor' says what this kernel lacks"}};
@@ -209,7 +215,8 @@ base::Error refused(const Answer& answer) {
 std::string Arming::table_name(int pid) { return std::string(kTablePrefix) + std::to_string(pid); }
 
 Result<Arming> Arming::arm(NetlinkSocket& socket, const ArmingPlan& plan, const ArmingLimits& limits,
-                           const std::string& table, bool try_owner) {
+                           const std::string& table, bool try_owner,
+                           const std::function<Result<void>()>& before_unowned) {
   CHECK(!plan.tables.empty());
   Arming arming(socket, table);
   for (const ArmingTable& part : plan.tables) arming.families_.push_back(part.family);
@@ -230,9 +237,15 @@ Result<Arming> Arming::arm(NetlinkSocket& socket, const ArmingPlan& plan, const 
     request.end_batch();
     return socket.transact(request);
   };
-  Answer answer = attempt(try_owner);
-  // A kernel without the flag says so at the table. (With it, no error of ours has this number there.)
-  if (try_owner && answer.label == "table" && (answer.error == EINVAL || answer.error == EOPNOTSUPP)) {
+  Answer answer;
+  bool owner = try_owner;
+  if (owner) {
+    answer = attempt(true);
+    // A kernel without the flag says so at the table. (With it, no error of ours has this number there.)
+    owner = answer.label != "table" || (answer.error != EINVAL && answer.error != EOPNOTSUPP);
+  }
+  if (!owner) {
+    if (before_unowned) TRY_VOID(before_unowned());
     answer = attempt(false);
   }
   if (!answer.ok()) return std::unexpected(refused(answer));
@@ -252,14 +265,28 @@ void Arming::refresh() {
   socket_->send(request);
 }
 
+void Arming::let_go() {
+  NetlinkRequest request = socket_->request();
+  request.begin_batch();
+  for (const Family family : families_) Writer(request, family, table_).delete_elements();
+  request.end_batch();
+  // What it answers may be lost in a flood; the kernel has done it before send() returns.
+  socket_->send(request);
+}
+
 Result<void> Arming::disarm() {
   NetlinkRequest request = socket_->request();
   request.begin_batch();
   for (const Family family : families_) Writer(request, family, table_).delete_table();
   request.end_batch();
   const Answer answer = socket_->transact(request);
-  if (!answer.ok() && answer.error != ENOENT) return std::unexpected(refused(answer));
-  return {};
+  if (answer.ok() || answer.error == ENOENT) return {};
+  // In a flood the answer itself can be lost: is the table there?
+  if (const auto left = find_our_tables();
+      left && std::ranges::find(*left, table_, &FoundTable::name) == left->end()) {
+    return {};
+  }
+  return std::unexpected(refused(answer));
 }
 
 std::optional<ArmingCounters> Arming::counters() const {

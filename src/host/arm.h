@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,9 +49,11 @@ struct ArmingCounters {
 class Arming {
  public:
   // Puts the plan in. The socket must outlive the result; it is the owner of the tables.
-  // `try_owner` false: as on a kernel without the flag (for tests).
+  // `try_owner` false: as on a kernel without the flag (for tests). `before_unowned` is called before tables are made
+  // that nobody owns, so that somebody can promise to remove them.
   static base::Result<Arming> arm(NetlinkSocket& socket, const ArmingPlan& plan, const ArmingLimits& limits,
-                                  const std::string& table, bool try_owner = true);
+                                  const std::string& table, bool try_owner = true,
+                                  const std::function<base::Result<void>()>& before_unowned = {});
   static std::string table_name(int pid);  // "fwtrace-1234"
 
   bool owned() const { return owned_; }
@@ -60,6 +63,8 @@ class Arming {
 
   // Says once more that we live. Asynchronous: the acknowledgement comes by the listener, who calls this.
   void refresh();
+  // No packet is armed after it returns, but those that are may still meet our markers. disarm() follows.
+  void let_go();
   // Takes the tables out at once; no packet is armed after it returns. Events of armed packets may still come.
   base::Result<void> disarm();
   // Read through a socket of its own.

@@ -51,6 +51,7 @@ std::uint64_t bit(Capability capability) { return std::uint64_t{1} << static_cas
 std::string_view to_text(Capability capability) {
   switch (capability) {
     case Capability::NetAdmin: return "CAP_NET_ADMIN";
+    case Capability::NetRaw: return "CAP_NET_RAW";
     case Capability::SysModule: return "CAP_SYS_MODULE";
     case Capability::SysPtrace: return "CAP_SYS_PTRACE";
     case Capability::SysAdmin: return "CAP_SYS_ADMIN";

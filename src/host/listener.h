@@ -73,6 +73,7 @@ class Listener {
   Listener(NetlinkSocket& socket, Arming* arming, int wake, ListenerPace pace = {});
 
   void run(const Receiver& receiver);
+  void stop_refreshing() { arming_ = nullptr; }  // it is disarmed
   // One drain, without waiting: how many datagrams there were. `run` is this in a loop.
   std::size_t drain(const Receiver& receiver);
 

@@ -21,6 +21,7 @@
 #include "base/result.h"
 #include "host/arm.h"
 #include "host/arming_rules.h"
+#include "host/leftovers.h"
 
 namespace fwtrace::host {
 
@@ -28,6 +29,12 @@ struct TracingWish {
   ArmingWish arming;
   ArmingLimits limits;
   bool allow_insert = false;
+};
+
+// For tests: forbids what this kernel could do, so that the lower rungs can be shown on it.
+struct TracingKnobs {
+  bool try_owner = true;
+  std::string state_folder = kStateFolder;
 };
 
 struct TracingReceiver {
@@ -40,7 +47,8 @@ struct TracingReceiver {
 class Tracing {
  public:
   // Arms in the calling thread's network namespace. All threads of the process must be this one.
-  static base::Result<std::unique_ptr<Tracing>> start(const TracingWish& wish);
+  static base::Result<std::unique_ptr<Tracing>> start(const TracingWish& wish,
+                                                      const TracingKnobs& knobs = {});
   ~Tracing();  // stop()
   Tracing(const Tracing&) = delete;
   Tracing& operator=(const Tracing&) = delete;

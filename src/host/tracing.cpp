@@ -1,0 +1,183 @@
+#include "host/tracing.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <thread>
+
+#include "base/check.h"
+#include "base/text.h"
+#include "host/capability.h"
+#include "host/guardian.h"
+#include "host/leftovers.h"
+#include "host/legacy_log.h"
+#include "host/listener.h"
+#include "host/namespace.h"
+#include "host/netlink_socket.h"
+
+namespace fwtrace::host {
+
+using base::ErrorKind;
+using base::Result;
+
+namespace {
+
+constexpr std::size_t kBuffer = std::size_t{64} << 20;
+// How long packets that are armed already may take to meet our last marker before it is taken out.
+constexpr auto kLastPackets = std::chrono::milliseconds(20);
+
+// What runs before us left behind because their guardian was killed too.
+void repair_leftovers(const std::string& folder, std::vector<std::string>& notes) {
+  const auto left = find_leftovers(folder);
+  if (!left) return;  // the guardian will say what is wrong with the folder
+  std::size_t repaired = 0;
+  for (const Leftover& leftover : *left) {
+    if (const auto done = repair(leftover, folder); done) {
+      ++repaired;
+    } else {
+      notes.push_back(fmt::format("what process {} left behind could not be put back: {}",
+                                  leftover.changes.pid, done.error().message));
+    }
+  }
+  if (repaired > 0) {
+    notes.push_back(fmt::format("put back what {} killed {} of fwtrace had left changed", repaired,
+                                repaired == 1 ? "run" : "runs"));
+  }
+}
+
+}  // namespace
+
+struct Tracing::Impl {
+  ArmingPlan plan;
+  std::vector<std::string> notes;
+  bool legacy_events = false;
+  // Each is used by those below it, and goes after them.
+  std::optional<Guardian> guardian;
+  std::optional<NetlinkSocket> socket;
+  std::optional<Arming> arming;
+  std::optional<StopSignals> stop_signals;
+  std::optional<Listener> listener;
+  std::optional<ArmingCounters> last_counters;
+  bool stopped = false;
+
+  Result<void> arm(const TracingWish& wish, const TracingKnobs& knobs);
+};
+
+Result<void> Tracing::Impl::arm(const TracingWish& wish, const TracingKnobs& knobs) {
+  const std::string table = Arming::table_name(getpid());
+  const auto attempt = [&](const ArmingPlan& tried) {
+    std::vector<packet::Family> families;
+    for (const ArmingTable& part : tried.tables) families.push_back(part.family);
+    return Arming::arm(*socket, tried, wish.limits, table, knobs.try_owner,
+                       [&] { return guardian->will_add_table(table, families); });
+  };
+  auto armed = attempt(plan);
+  if (!armed && plan.tables.size() > 1) {
+    // A kernel without bridge tables can still trace what the bridge shows to IP.
+    ArmingWish narrower = wish.arming;
+    narrower.bridge = false;
+    ArmingPlan without = plan_arming(narrower);
+    if (auto again = attempt(without)) {
+      notes.push_back("bridged packets are not traced before they are routed: " + armed.error().message);
+      plan = std::move(without);
+      armed = std::move(again);
+    }
+  }
+  if (!armed) return std::unexpected(armed.error());
+  if (!armed->owned()) {
+    notes.push_back(fmt::format(
+        "this kernel has no owner flag for tables: a guardian process removes ours, and nothing is "
+        "armed any more {} s after we died",
+        armed->dead_mans_switch().lifetime.count()));
+  }
+  arming.emplace(std::move(*armed));
+  return {};
+}
+
+Tracing::Tracing() : impl_(std::make_unique<Impl>()) {}
+Tracing::~Tracing() { stop(); }
+
+Result<std::unique_ptr<Tracing>> Tracing::start(const TracingWish& wish, const TracingKnobs& knobs) {
+  std::unique_ptr<Tracing> tracing(new Tracing);
+  Impl& impl = *tracing->impl_;
+  impl.plan = plan_arming(wish.arming);
+  if (impl.plan.nothing) {
+    return base::fail(ErrorKind::Usage,
+                      "no packet can match this filter: its conditions contradict each other");
+  }
+  TRY_VOID(require_capability(Capability::NetAdmin, "live tracing"));
+  TRY(const NetworkNamespace here, NetworkNamespace::current());
+  repair_leftovers(knobs.state_folder, impl.notes);
+
+  TRY(Guardian guardian, Guardian::start(here.inode(), knobs.state_folder));
+  impl.guardian.emplace(std::move(guardian));
+  if (!impl.guardian->warning().empty()) {
+    impl.notes.push_back(
+        "what we change is not written down, so only our guardian process can put it back: " +
+        impl.guardian->warning());
+  }
+  TRY(NetlinkSocket socket, NetlinkSocket::open());
+  impl.socket.emplace(std::move(socket));
+  if (const std::size_t got = impl.socket->grow_buffer(kBuffer); got < kBuffer) {
+    impl.notes.push_back(fmt::format(
+        "the kernel queues only {} KiB of events for us, not {} MiB: in a flood more will be lost", got >> 10,
+        kBuffer >> 20));
+  }
+  if (!join_nft_trace(*impl.socket)) {
+    return base::fail(ErrorKind::Permission, "this kernel has no nft trace events (Linux 4.6 has)");
+  }
+  TRY(LegacyLog legacy, open_legacy_log(*impl.socket, *impl.guardian));
+  impl.legacy_events = legacy.heard;
+  impl.notes.insert(impl.notes.end(), legacy.notes.begin(), legacy.notes.end());
+  TRY_VOID(impl.arm(wish, knobs));
+
+  // NetRaw is for the programs that list rules: iptables-legacy opens a raw socket.
+  TRY_VOID(keep_only({Capability::NetAdmin, Capability::NetRaw}));
+  TRY(StopSignals stop_signals, StopSignals::open());
+  impl.stop_signals.emplace(std::move(stop_signals));
+  impl.listener.emplace(*impl.socket, &*impl.arming, impl.stop_signals->fd());
+  return tracing;
+}
+
+const ArmingPlan& Tracing::plan() const { return impl_->plan; }
+const std::vector<std::string>& Tracing::notes() const { return impl_->notes; }
+bool Tracing::legacy_events() const { return impl_->legacy_events; }
+std::uint32_t Tracing::raw_shift() const { return 0; }
+
+void Tracing::run(const TracingReceiver& receiver) {
+  CHECK(receiver.datagram && receiver.tick);
+  impl_->listener->run(
+      {.datagram = receiver.datagram,
+       .lost = receiver.lost,
+       .tick =
+           [&](Listener::Clock::time_point) { return impl_->stop_signals->take() == 0 && receiver.tick(); },
+       .refresh_failed = {}});
+}
+
+bool Tracing::set_rate(std::uint32_t) { return false; }
+
+std::vector<std::string> Tracing::stop() {
+  Impl& impl = *impl_;
+  if (std::exchange(impl.stopped, true)) return {};
+  std::vector<std::string> failed;
+  if (impl.listener) impl.listener->stop_refreshing();
+  if (impl.arming) {
+    impl.arming->let_go();
+    std::this_thread::sleep_for(kLastPackets);
+    impl.last_counters = impl.arming->counters();
+    // If it fails the guardian has the second try, or the kernel when our socket closes.
+    if (const auto done = impl.arming->disarm(); !done) failed.push_back(done.error().message);
+  }
+  if (impl.guardian) {
+    for (std::string& line : impl.guardian->finish()) failed.push_back(std::move(line));
+  }
+  return failed;
+}
+
+std::optional<ArmingCounters> Tracing::counters() const {
+  if (impl_->last_counters) return impl_->last_counters;
+  return impl_->arming ? impl_->arming->counters() : std::nullopt;
+}
+
+}  // namespace fwtrace::host
