@@ -70,6 +70,8 @@ class NetlinkEvents {
 
   // Interfaces came, went or were renamed: asks for their names anew.
   void forget_devices();
+  // Another socket's messages, or another recording's, follow: the numbers of group 0 start anew.
+  void begin() { has_sequence_ = false; }
 
   std::uint64_t count(Kind kind) const { return counts_[static_cast<std::size_t>(kind)]; }
   std::uint64_t lost() const { return lost_; }  // messages of group 0 that its sequence numbers miss

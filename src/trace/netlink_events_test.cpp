@@ -9,7 +9,7 @@
 #include <map>
 
 #include "packet/decode.h"
-#include "trace/monitor_test_support.h"
+#include "trace/netlink_test_support.h"
 
 namespace fwtrace::trace {
 namespace {
@@ -19,34 +19,13 @@ using packet::Hook;
 using packet::Verdict;
 using Kind = NetlinkEvents::Kind;
 
-std::string in_words(const testing::Seen& seen) {
-  const Event& e = seen.event;
-  std::string out(e.dialect == Dialect::KernelLog ? "legacy " : "nft ");
-  out.append(packet::to_text(e.family)).append(" ");
-  out.append(e.table.text()).append(":").append(e.chain.text()).append(":").append(to_text(e.kind));
-  if (e.number != 0) out += ":" + std::to_string(e.number);
-  if (e.handle != 0) out += " handle " + std::to_string(e.handle);
-  if (e.verdict != Verdict::None) out.append(" ").append(packet::to_text(e.verdict));
-  if (!e.target_chain.empty()) out.append(" ").append(e.target_chain.text());
-  if (e.continues_at_end) out += " at end";
-  if (e.mark.value_or(0) != 0) out += " mark " + std::to_string(*e.mark);
-  if (e.hook != Hook::None) out.append(" @").append(packet::to_text(e.hook));
-  if (seen.packet) out.append(" ").append(packet::print_endpoints(*seen.packet));
-  return out;
-}
+using testing::in_words;
+using testing::stamp;
 
 struct LossSink : testing::KeepingSink {
   std::vector<Loss> losses;
   void loss(const Loss& loss) override { losses.push_back(loss); }
 };
-
-base::Stamp stamp(std::int64_t us) {
-  base::Stamp stamp;
-  stamp.wall_us = us;
-  stamp.zone_known = stamp.year_known = true;
-  stamp.seconds_only = false;
-  return stamp;
-}
 
 // A recording of tests/record/netlink.py.
 struct Recording {
@@ -60,26 +39,11 @@ struct Recording {
                [this](std::uint32_t index) { return ++device_calls, devices[index]; }) {}
 
   bool read(const std::string& name) {
-    const auto file = testing::read_fixture(name);
-    if (!file || !file->starts_with("FWNL1\n")) return false;
-    std::size_t at = 6;
-    const auto number = [&]<class T>(T& to) {
-      std::memcpy(&to, file->data() + at, sizeof to), at += sizeof to;
-    };
-    while (at < file->size()) {
-      std::uint32_t index = 0, size = 0;
-      std::uint64_t time = 0;
-      const char kind = (*file)[at++];
-      if (kind == 'D') number(index);
-      else number(time);
-      number(size);
-      const std::vector<std::uint8_t> bytes(file->begin() + static_cast<std::ptrdiff_t>(at),
-                                            file->begin() + static_cast<std::ptrdiff_t>(at + size));
-      at += size;
-      if (kind == 'D')
-        devices[index] = testing::shared_names().intern(std::string(bytes.begin(), bytes.end()));
-      else events.datagram(bytes, stamp(static_cast<std::int64_t>(time)));
-    }
+    const auto recorded = testing::read_datagrams(name);
+    if (!recorded) return false;
+    for (const auto& [index, device] : recorded->devices)
+      devices[index] = testing::shared_names().intern(device);
+    for (const auto& one : recorded->all) events.datagram(one.bytes, one.time);
     return true;
   }
 };
