@@ -9,13 +9,11 @@
 #include "base/text.h"
 #include "cli/messages.h"
 #include "cli/rules_input.h"
+#include "cli/showing.h"
 #include "journey/decide.h"
 #include "journey/group.h"
 #include "journey/join.h"
 #include "packet/filter.h"
-#include "report/json.h"
-#include "report/kernel_log.h"
-#include "report/text.h"
 #include "trace/log_reader.h"
 
 namespace fwtrace::cli {
@@ -46,17 +44,9 @@ constexpr std::string_view kExamples[] = {
     "journalctl -k -o json | fwtrace explain - -q",
 };
 
-enum class Form { Text, Json, Kernel };
-
 struct Settings {
-  Form form = Form::Text;
-  report::TextStyle style;
-  packet::Filter filter;
+  Showing showing;
   std::optional<trace::Dialect> from;
-  bool dropped = false;
-  bool strict = false;
-  std::string host;
-  std::uint64_t most = 0;
 };
 
 // The work of one run: reader → grouper → joiner → decider → filter → report.
@@ -70,7 +60,7 @@ class Run {
         joiner_(book, [this](base::Diagnostic d) { early_warnings_.push_back(std::move(d)); }),
         grouper_(seen_, summary_, [this](Journey& j) { take(j); }),
         reader_(names_, grouper_, settings.from),
-        text_(world.out, sources, settings.style) {
+        shower_(world, settings.showing, sources) {
     seen_.see(book);
   }
 
@@ -127,33 +117,13 @@ class Run {
       hint(world_,
            "journalctl -r or a list with the newest on top? turn it round: tac FILE | fwtrace explain -");
     }
-    switch (settings_.form) {
-      case Form::Text:
-        if (summary_.events > 0) text_.finish(summary_);
-        if (summary_.shown == 0 && !hosts_.empty()) say_hosts();
-        break;
-      case Form::Json: report::write_json(world_.out, summary_, sources_); break;
-      case Form::Kernel:
-        if (without_number_ > 0)
-          warn(world_, base::with_commas(without_number_) +
-                           " of these lines are about nft rules, which have handles and no numbers: the "
-                           "handle stands in the number's place (0 where there is none)");
-        break;
-    }
-    if (status == kDone && settings_.strict && is_open()) status = kStrict;
+    shower_.finish(summary_);
+    if (status == kDone && settings_.showing.strict && Shower::is_open(summary_)) status = kStrict;
     return status;
   }
 
  private:
-  bool enough() const {
-    return world_.out.closed() || (settings_.most != 0 && summary_.shown >= settings_.most);
-  }
-
-  bool is_open() const {
-    const auto count = [&](OutcomeKind kind) { return summary_.outcomes[static_cast<std::size_t>(kind)]; };
-    return summary_.shown == 0 || summary_.lost_lines > 0 || summary_.losses_uncounted > 0 ||
-           count(OutcomeKind::Undecided) + count(OutcomeKind::Incomplete) + count(OutcomeKind::Lost) > 0;
-  }
+  bool enough() const { return shower_.enough(summary_); }
 
   // A journey is over: give it its rules and its outcome, and show it if it is asked for.
   void take(Journey& journey) {
@@ -170,7 +140,7 @@ class Run {
     evidence.sent_again = grouper_.sent_again(journey);
     journey::decide(journey, evidence);
 
-    const bool shown = wants(journey) && !enough();
+    const bool shown = shower_.wants(journey) && !enough();
     summary_.add(journey, shown);
     if (shown && !evidence.has_rules && journey.dialect == trace::Dialect::KernelLog &&
         (journey.outcome.kind == OutcomeKind::Undecided || journey.outcome.kind == OutcomeKind::Incomplete))
@@ -184,40 +154,13 @@ class Run {
       return;
     }
     say_warnings();
-    show(journey);
-  }
-
-  bool wants(const Journey& journey) {
-    if (!settings_.host.empty() && journey.host.text() != settings_.host) {
-      const std::string host(journey.host.text());
-      if (hosts_.size() < 8 && std::find(hosts_.begin(), hosts_.end(), host) == hosts_.end())
-        hosts_.push_back(host);
-      return false;
-    }
-    if (!settings_.filter.empty() && !packet::matches(settings_.filter, journey.forms)) return false;
-    if (!settings_.dropped) return true;
-    const OutcomeKind kind = journey.outcome.likely.value_or(journey.outcome.kind);
-    return kind == OutcomeKind::Dropped || kind == OutcomeKind::Rejected || kind == OutcomeKind::Lost;
-  }
-
-  void show(const Journey& journey) {
-    switch (settings_.form) {
-      case Form::Text: text_.journey(journey); return;
-      case Form::Json: report::write_json(world_.out, journey, sources_); return;
-      case Form::Kernel:
-        for (const journey::Step& step : journey.steps) {
-          if (step.kind != trace::EventKind::Headers && step.number == 0) ++without_number_;
-          report::append_kernel_line(world_.out.buffer(), journey, step);
-        }
-        world_.out.wrote();
-        return;
-    }
+    shower_.show(journey);
   }
 
   void release() {
     say_warnings();
     released_ = true;
-    for (Journey& journey : held_) show(journey);
+    for (const Journey& journey : held_) shower_.show(journey);
     held_.clear();
   }
 
@@ -228,13 +171,6 @@ class Run {
     }
     if (!early_warnings_.empty()) world_.err.flush();
     early_warnings_.clear();
-  }
-
-  void say_hosts() {
-    std::string list;
-    for (const std::string& host : hosts_)
-      list += (list.empty() ? "" : ", ") + (host.empty() ? std::string("(no host)") : host);
-    hint(world_, "the hosts of this log: " + list);
   }
 
   // Rules of the other backend than the trace's tell nothing about it.
@@ -359,59 +295,27 @@ class Run {
   journey::Joiner joiner_;
   journey::Grouper grouper_;
   trace::LogReader reader_;
-  report::TextReport text_;
+  Shower shower_;
   std::vector<Journey> held_;
   bool released_ = false, backend_told_ = false;
   bool looked_ = false, utf16_ = false, binary_ = false, rules_ = false;
   bool progress_shown_ = false;
-  std::uint64_t without_number_ = 0;  // lines of --format kernel that could not name a rule number
   std::string last_name_;
   std::size_t inputs_ = 0;
-  std::vector<std::string> hosts_;  // that were there, when --host hides them
   std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now(), shown_at_ = started_;
 };
 
 base::Result<Settings> to_settings(const Options& options, const packet::Filter& filter, const World& world) {
-  Settings s;
-  s.filter = filter;
-  s.dropped = options.has("--dropped");
-  s.strict = options.has("--strict");
-  s.host = options.get("--host");
-  using base::ErrorKind;
-  const std::string color = options.get("--color", "auto");
-  if (color != "auto" && color != "always" && color != "never")
-    return base::fail(ErrorKind::Usage, "--color \"" + color + "\" is not auto, always or never");
-  s.style.color = color == "always" || (color == "auto" && world.color);
-  s.style.width = world.width;
-  s.style.rules_given = options.has("--rules");
-  if (options.has("--verbose") && options.has("--quiet"))
-    return base::fail(ErrorKind::Usage, "-v and -q contradict each other",
-                      {"-v: every step; -q: one line a packet"});
-  if (options.has("--verbose")) s.style.detail = report::TextStyle::Detail::Verbose;
-  if (options.has("--quiet")) s.style.detail = report::TextStyle::Detail::Quiet;
-  const std::string form = options.get("--format", "text");
-  if (form == "kernel") s.form = Form::Kernel;
-  else if (form != "text")
-    return base::fail(ErrorKind::Usage, "--format \"" + form + "\" is not text or kernel",
-                      {"for JSON: --json"});
-  if (options.has("--json")) {
-    if (s.form == Form::Kernel)
-      return base::fail(ErrorKind::Usage, "--json and --format kernel contradict each other");
-    s.form = Form::Json;
-  }
+  TRY(Showing showing, read_showing(options, filter, world, 0));
+  Settings s{.showing = std::move(showing), .from = {}};
   if (options.has("--from")) {
     const std::string from = options.get("--from");
     for (const auto dialect :
          {trace::Dialect::KernelLog, trace::Dialect::NftMonitor, trace::Dialect::XtablesMonitor}) {
       if (from == to_text(dialect)) s.from = dialect;
     }
-    if (!s.from) return base::fail(ErrorKind::Usage, "--from \"" + from + "\" is not kernel, nft or xtables");
-  }
-  if (options.has("-c")) {
-    const auto most = base::parse_number<std::uint64_t>(options.get("-c"));
-    if (!most)
-      return base::fail(ErrorKind::Usage, "-c \"" + options.get("-c") + "\" is not a number of packets");
-    s.most = *most;
+    if (!s.from)
+      return base::fail(base::ErrorKind::Usage, "--from \"" + from + "\" is not kernel, nft or xtables");
   }
   return s;
 }

@@ -21,6 +21,7 @@ constexpr std::int64_t kNearMicros = 10'000;  // says that it is also this near
 constexpr std::size_t kSameKeySearch =
     32;                                   // how many journeys with the same identity are asked, newest first
 constexpr std::size_t kWeakSearch = 64;   // how many of the newest journeys a damaged line is held against
+constexpr std::int64_t kLossReachUs = 100'000;  // live: what begins so soon behind a loss may have begun in it
 constexpr std::uint64_t kLossReach = 64;  // events before a loss whose journeys it may have hurt
 
 bool came_in_by_lo(const Event& event) { return event.packet != nullptr && event.packet->in.text() == "lo"; }
@@ -226,7 +227,8 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
     open.journey.starts_late = false;
     open.journey.starts_late_why.clear();
   }
-  if (open.journey.starts_late && loss_just_now_)
+  const bool lost_lately = limits_.live ? tick_us_ - loss_at_us_ <= kLossReachUs : loss_just_now_;
+  if ((open.journey.starts_late || (limits_.live && !open.journey.armed)) && lost_lately)
     open.journey.overlaps_loss = open.journey.loss_inside = true;
   loss_just_now_ = false;
   return open;
@@ -275,10 +277,11 @@ void Grouper::see_late_start(Journey& journey) const {
                             ", yet table raw is logged in this log";
 }
 
-void Grouper::add_form(Journey& j, const packet::Packet& packet) {
+void Grouper::add_form(Journey& j, const packet::Packet& packet, bool mark_known) {
   if (!j.forms.empty() && j.live) {
-    if (same_headers(j.forms.back(), packet)) return complete(j.forms.back(), packet);
     packet::Packet form = packet;
+    if (!mark_known) form.mark = j.forms.back().mark;
+    if (same_headers(j.forms.back(), form)) return complete(j.forms.back(), form);
     complete(form, j.forms.back());
     j.forms.push_back(std::move(form));
     return;
@@ -300,9 +303,16 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
   Open::Form& last_form = open.last_forms[form_slot(event)];
   if (event.packet != nullptr && (j.forms.empty() || event.form == 0 || event.form != last_form.number ||
                                   last_form.index + 1 != j.forms.size())) {
-    add_form(j, *event.packet);
+    // nft shows the headers as they are behind the first step, and so the mark: that step tells it (below).
+    const bool headers_of_rules = event.dialect == Dialect::NftMonitor && !cached_marker(event).row;
+    add_form(j, *event.packet, !headers_of_rules);
     last_form = {event.form, j.forms.size() - 1};
     j.damaged |= event.packet->damaged && event.dialect == Dialect::KernelLog;
+  }
+  if (j.live && event.packet == nullptr && event.mark && !j.forms.empty() &&
+      j.forms.back().mark.value_or(0) != *event.mark) {
+    j.forms.push_back(j.forms.back());
+    j.forms.back().mark = event.mark;
   }
   if (j.family == packet::Family::None || j.family == packet::Family::Inet ||
       j.family == packet::Family::Netdev) {
@@ -473,12 +483,18 @@ void Grouper::give(std::unique_ptr<Open> done) {
 
 void Grouper::loss(const trace::Loss& loss) {
   summary_.add(loss);
+  if (limits_.live) return mark_loss();
+  loss_just_now_ = true;
   for (const auto& open : queue_) {
     if (events_ - open->last_event > kLossReach) continue;
     if (open->journey.host == loss.host || loss.host.empty())
       open->journey.overlaps_loss = open->loss_since = true;
   }
-  loss_just_now_ = true;
+}
+
+void Grouper::mark_loss() {
+  loss_at_us_ = tick_us_;
+  for (const auto& open : queue_) open->journey.overlaps_loss = open->loss_since = true;
 }
 
 void Grouper::diagnostic(base::Diagnostic diagnostic) { summary_.diagnostics.add(std::move(diagnostic)); }

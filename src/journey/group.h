@@ -19,6 +19,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -65,6 +66,7 @@ class Grouper : public trace::Sink {
   void tick(std::int64_t now_us);
   // Live: may the rule of this step have given the packet to user space (NFQUEUE)? A legacy event does not say.
   void ask_queues(std::function<bool(const Step&)> may_queue) { may_queue_ = std::move(may_queue); }
+  void mark_loss();  // live: every journey under way overlaps a loss that was told before
   std::uint64_t events() const { return events_; }
   bool empty() const { return queue_.empty(); }
 
@@ -81,7 +83,7 @@ class Grouper : public trace::Sink {
   bool is_in_time(const Open& open, const trace::Event& event) const;
   void append(Open& open, const trace::Event& event, packet::Hook hook);
   void see_late_start(Journey& journey) const;
-  static void add_form(Journey& journey, const packet::Packet& packet);
+  static void add_form(Journey& journey, const packet::Packet& packet, bool mark_known);
   void watch_clock(const trace::Event& event);
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
   packet::Hook cached_hook(const trace::Event& event);
@@ -113,6 +115,7 @@ class Grouper : public trace::Sink {
   bool loss_just_now_ = false;
   base::Stamp last_clock_;
   std::int64_t tick_us_ = 0;
+  std::int64_t loss_at_us_ = std::numeric_limits<std::int64_t>::min() / 2;
   LivePatience patience_;
   std::function<bool(const Step&)> may_queue_;
 

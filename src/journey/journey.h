@@ -70,7 +70,7 @@ struct Step {
   base::Place place;
   const ruleset::Rule* rule = nullptr;  // the rule it speaks of, in a Rulebook that outlives us
   std::string rule_text;                // as the trace itself printed it (nft, xtables-monitor)
-  bool rules_changed = false;  // live: the rules changed meanwhile; rule_text tells both
+  bool rules_changed = false;           // live: the rules changed meanwhile; rule_text tells both
 };
 
 // An address or port rewrite seen between two steps.
@@ -127,7 +127,7 @@ struct Journey {
   // that it is a reply to; 0 = none known.
   bool live = false, armed = false, armed_late = false;
   std::uint64_t answers = 0;
-  std::uint64_t first_event = 0, last_event = 0;  // counted from 1 over the whole run
+  std::uint64_t first_event = 0, last_event = 0;   // counted from 1 over the whole run
   std::shared_ptr<const ruleset::Rulebook> rules;  // keeps what the steps' rules point to
 
   Outcome outcome;

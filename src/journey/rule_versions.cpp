@@ -1,6 +1,7 @@
 #include "journey/rule_versions.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace fwtrace::journey {
 namespace {

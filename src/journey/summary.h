@@ -35,6 +35,16 @@ struct Summary {
   std::uint64_t deciders_not_kept = 0;
   std::vector<Decider> sorted() const;
 
+  // Live tracing.
+  bool live = false;
+  std::uint64_t matched = 0, armed = 0;       // packets, by the counters of the arming rules
+  std::uint64_t started = 0, unstarted = 0;   // packets of ours seen: from where we armed them; without that, by a loss
+  std::uint64_t foreign = 0;                  // packets that other rules than ours traced
+  // Armed packets of which no event came.
+  std::uint64_t wholly_lost() const {
+    return armed > started + unstarted ? armed - started - unstarted : 0;
+  }
+
   // Input.
   std::uint64_t events = 0;                               // events read
   std::uint64_t clock_forwards = 0, clock_backwards = 0;  // between neighbouring events with a time

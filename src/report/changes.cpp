@@ -17,13 +17,15 @@ using journey::Step;
 using packet::Packet;
 
 bool same_walk(const Step& a, const Step& b) {
-  return a.hook == b.hook && a.family == b.family && a.table == b.table && !is_final(a.did);
+  return a.hook == b.hook && a.family == b.family && a.table == b.table && a.dialect == b.dialect &&
+         !is_final(a.did);
 }
 
 // The routing decision lies between prerouting and these; there the TTL is told with it.
 bool is_routed_between(const Step& a, const Step& b) {
   return a.hook == packet::Hook::Prerouting &&
-         (b.hook == packet::Hook::Forward || b.hook == packet::Hook::Input);
+         (b.hook == packet::Hook::Forward || b.hook == packet::Hook::Input ||
+          b.hook == packet::Hook::Postrouting);
 }
 
 void append_change(std::string& out, std::string_view name, std::string_view from, std::string_view to) {
@@ -106,7 +108,7 @@ std::vector<Change> find_changes(const Journey& journey) {
                                 !is_routed_between(previous, step));
     if (change.text.empty()) continue;
     const bool inside = same_walk(previous, step);
-    const bool logged_before = journey.dialect == trace::Dialect::KernelLog;
+    const bool logged_before = previous.dialect == trace::Dialect::KernelLog;
     change.before = !inside && (logged_before || step.kind == trace::EventKind::Headers);
     change.step = inside && logged_before ? i - 1 : i;
     changes.push_back(std::move(change));

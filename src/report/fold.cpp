@@ -41,7 +41,8 @@ bool same_form(const packet::Packet& a, const packet::Packet& b) {
 bool same_step(const Step& a, const Step& b) {
   return a.kind == b.kind && a.did == b.did && a.hook == b.hook && a.family == b.family &&
          a.number == b.number && a.handle == b.handle && a.depth == b.depth && a.form == b.form &&
-         a.table == b.table && a.chain == b.chain && a.target_chain == b.target_chain && a.rule == b.rule &&
+         a.table == b.table && a.chain == b.chain && a.target_chain == b.target_chain &&
+         (a.rule == b.rule || (a.rule != nullptr && b.rule != nullptr && a.rule->text == b.rule->text)) &&
          a.rule_text == b.rule_text;
 }
 
@@ -55,24 +56,39 @@ bool same_fate(const Journey& a, const Journey& b) {
 
 }  // namespace
 
+Folded* RetransmitFold::repeat(const Journey& journey, std::uint64_t hash) {
+  if (hash == 0) return nullptr;
+  const base::Stamp began = journey.steps.empty() ? base::Stamp() : journey.steps.front().time;
+  for (Held& held : held_) {
+    if (held.hash != hash || !same_fate(held.folded.journey, journey)) continue;
+    Folded& folded = held.folded;
+    ++folded.times;
+    const auto gap = base::elapsed_us(held.last, began);
+    if (!gap || *gap < 0) folded.gaps_known = false;
+    else if (folded.gaps_us.size() < Folded::kGaps) folded.gaps_us.push_back(*gap);
+    folded.seconds_only = began.uptime_us == base::Stamp::kNone && began.seconds_only;
+    held.last = began;
+    return &folded;
+  }
+  return nullptr;
+}
+
 std::optional<Folded> RetransmitFold::add(const Journey& journey) {
   const std::uint64_t hash = hash_of(journey);
+  if (repeat(journey, hash) != nullptr) return std::nullopt;
   const base::Stamp began = journey.steps.empty() ? base::Stamp() : journey.steps.front().time;
-  if (hash != 0) {
-    for (Held& held : held_) {
-      if (held.hash != hash || !same_fate(held.folded.journey, journey)) continue;
-      Folded& folded = held.folded;
-      ++folded.times;
-      const auto gap = base::elapsed_us(held.last, began);
-      if (!gap || *gap < 0) folded.gaps_known = false;
-      else if (folded.gaps_us.size() < Folded::kGaps) folded.gaps_us.push_back(*gap);
-      folded.seconds_only = began.uptime_us == base::Stamp::kNone && began.seconds_only;
-      held.last = began;
-      return std::nullopt;
-    }
-  }
   held_.push_back({hash, began, {journey, 1, {}, true, false}});
   return held_.size() > kHeld ? take() : std::nullopt;
+}
+
+const Folded* RetransmitFold::find_repeated(const Journey& journey) {
+  const std::uint64_t hash = hash_of(journey);
+  if (const Folded* folded = repeat(journey, hash); folded != nullptr) return folded;
+  if (hash == 0) return nullptr;
+  const base::Stamp began = journey.steps.empty() ? base::Stamp() : journey.steps.front().time;
+  held_.push_back({hash, began, {journey, 1, {}, true, false}});
+  if (held_.size() > kHeld) held_.pop_front();
+  return nullptr;
 }
 
 std::optional<Folded> RetransmitFold::take() {

@@ -31,8 +31,11 @@ class RetransmitFold {
   // Takes the journey in; gives the oldest one back once there are more than kHeld.
   std::optional<Folded> add(const journey::Journey& journey);
   std::optional<Folded> take();  // the oldest; nothing once empty
+  // For who cannot wait: what this journey repeats, with it counted in, or null; then it is remembered.
+  const Folded* find_repeated(const journey::Journey& journey);
 
  private:
+  Folded* repeat(const journey::Journey& journey, std::uint64_t hash);
   struct Held {
     std::uint64_t hash = 0;  // 0: cannot be repeated
     base::Stamp last;        // when its latest repetition began

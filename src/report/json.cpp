@@ -63,7 +63,7 @@ void write_name(JsonWriter& json, const Step& step) {
   json.maybe("family", to_text(step.family));
   json.maybe("table", step.table.text());
   json.maybe("chain", step.chain.text());
-  json.field("kind", to_text(step.kind));
+  json.field("kind", step.marker ? "marker" : to_text(step.kind));
   // The kernel counts a policy and a chain's end as one more rule; "rule" is only what is surely a rule's number.
   const bool no_rule = is_policy(step.did) || step.did == Did::ChainEnd ||
                        (step.did == Did::Unknown && step.kind != trace::EventKind::Rule);
@@ -75,6 +75,7 @@ void write_name(JsonWriter& json, const Step& step) {
 
 void write_rule(JsonWriter& json, const Step& step) {
   json.maybe("text", rule_text(step));
+  if (step.rules_changed) json.field("rules_changed", true);
   if (step.rule == nullptr) return;
   json.maybe("target", step.rule->target);
   json.maybe("comment", step.rule->comment);
@@ -83,6 +84,7 @@ void write_rule(JsonWriter& json, const Step& step) {
 void write_step(JsonWriter& json, const Journey& journey, const Step& step, const base::Sources& sources) {
   json.begin_object();
   json.maybe("hook", to_text(step.hook));
+  if (journey.live) json.field("dialect", to_text(step.dialect));
   write_name(json, step);
   json.maybe("verdict", to_text(step.verdict));
   json.maybe("target_chain", step.target_chain.text());
@@ -255,7 +257,7 @@ void write_json(base::Output& out, const Journey& journey, const base::Sources& 
   write_line(out, "journey", [&](JsonWriter& json) {
     json.field("serial", journey.serial);
     if (journey.copy_of != 0) json.field("copy_of", journey.copy_of);
-    json.field("dialect", to_text(journey.dialect));
+    json.field("dialect", journey.live ? "live" : to_text(journey.dialect));
     json.maybe("family", to_text(journey.family));
     json.maybe("host", journey.host.text());
     if (!journey.steps.empty()) {
@@ -271,6 +273,11 @@ void write_json(base::Output& out, const Journey& journey, const base::Sources& 
     json.field("overlaps_loss", journey.overlaps_loss);
     json.field("damaged", journey.damaged);
     json.field("looped", journey.looped);
+    if (journey.live) {
+      json.field("armed_here", journey.armed);
+      json.field("armed_late", journey.armed_late);
+      if (journey.answers != 0) json.field("answers", journey.answers);
+    }
     json.key("forms");
     json.begin_array();
     for (const packet::Packet& form : journey.forms) write_packet(json, form);

@@ -20,6 +20,7 @@ constexpr std::size_t kStepColumn = 44;  // with every step shown, rule texts be
 
 // "filter" for iptables' tables, "inet fw" for others.
 std::string table_label(const Step& step) {
+  if (step.marker) return "fwtrace";
   Step bare;
   bare.family = step.family;
   bare.table = step.table;
@@ -59,7 +60,7 @@ std::uint32_t Path::walk_end(std::uint32_t first) const {
     const Step& before = steps[i - 1];
     const Step& now = steps[i];
     if (now.hook != before.hook || now.family != before.family || !(now.table == before.table)) break;
-    if (is_final(before.did) || now.did == Did::Headers) break;
+    if (is_final(before.did) || now.did == Did::Headers || now.dialect != before.dialect) break;
     if (now.depth == 0 && before.depth == 0 && !(now.chain == before.chain) && before.did != Did::Goto) break;
   }
   return i;
@@ -87,7 +88,8 @@ void Path::between(const Step& before, const Step& after) {
   const packet::Packet* to = after.form < journey_.forms.size() ? &journey_.forms[after.form] : nullptr;
   const bool bridge = after.family == packet::Family::Bridge;
   const std::string_view heading = bridge ? "bridging" : "routing";
-  if (before.hook == Hook::Prerouting && after.hook == Hook::Forward) {
+  if (before.hook == Hook::Prerouting &&
+      (after.hook == Hook::Forward || (after.hook == Hook::Postrouting && journey_.live && !bridge))) {
     std::string text = "forward";
     if (to != nullptr && !to->out.empty()) text += " to " + base::to_printable(to->out.text());
     if (from != nullptr && to != nullptr && from->ttl && to->ttl && *from->ttl != *to->ttl)
@@ -129,6 +131,10 @@ std::string Path::offset_of(const Step& step) const {
 // What the step met and did: "  PRE_public rule 3 → PRE_public_allow", indented by how deep the chain is.
 std::string Path::print_step(std::uint32_t i) const {
   const Step& step = journey_.steps[i];
+  if (step.marker) {
+    const auto row = trace::find_marker(step.table.text(), step.chain.text());
+    return row ? std::string(row->place) : std::string();
+  }
   std::string out(std::min<std::size_t>(step.depth, 10) * 2, ' ');
   Step inside = step;  // the table stands in its own column
   inside.table = base::Name();
@@ -193,6 +199,7 @@ void Path::step_lines(std::string_view heading, std::uint32_t first, std::uint32
 void Path::append() {
   const auto& steps = journey_.steps;
   for (const Step& step : steps) {
+    if (step.marker && !style_.every_step) continue;
     label_width_ = std::max(label_width_, base::display_width(table_label(step)));
     if (!style_.every_step) continue;
     offset_width_ = std::max(offset_width_, base::display_width(offset_of(step)));

@@ -1,5 +1,7 @@
 #include "report/text.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "report/fold.h"
 #include "report/path.h"
@@ -132,6 +134,7 @@ struct TextReport::Impl {
   void reason(std::string& to, const Journey& journey) const;
   void notes(std::string& to, const Journey& journey) const;
   void block(const Folded& folded);
+  void again(const Folded& folded) const;
 };
 
 void TextReport::Impl::reason(std::string& to, const Journey& journey) const {
@@ -151,6 +154,11 @@ void TextReport::Impl::reason(std::string& to, const Journey& journey) const {
 // Facts that weaken the answer. What an INCOMPLETE line has already said is not said again.
 void TextReport::Impl::notes(std::string& to, const Journey& journey) const {
   const bool said = journey.outcome.kind == OutcomeKind::Incomplete;
+  if (journey.armed_late)
+    labelled(to, "note", "armed behind conntrack, as a reply: what raw said of it before was not seen");
+  if (std::ranges::any_of(journey.steps, [](const Step& step) { return step.rules_changed; }))
+    labelled(to, "note",
+             "rules changed while it was on its way: -v shows both texts of the steps it may concern");
   if (journey.starts_late && !(said && journey.starts_late_why.empty())) {
     std::string text = "the log starts late";
     if (!journey.starts_late_why.empty()) text += ": " + base::to_printable(journey.starts_late_why);
@@ -166,6 +174,19 @@ void TextReport::Impl::notes(std::string& to, const Journey& journey) const {
   if (journey.looped) labelled(to, "note", "went out by lo and came in again: one packet, two passes");
 }
 
+// A packet sent again that met the same fate: one line, since its block stands above.
+void TextReport::Impl::again(const Folded& folded) const {
+  std::string line;
+  std::string verdict;
+  append_verdict(verdict, folded.journey);
+  paint.outcome(line, folded.journey.outcome.kind, verdict);
+  append_packet(line, folded.journey, "   ");
+  line += "  again: " + print_repetitions(folded);
+  append_wrapped(out.buffer(), line, 0, kIndent + 2, style.width);
+  out.buffer() += "\n\n";
+  out.wrote();
+}
+
 void TextReport::Impl::block(const Folded& folded) {
   const Journey& journey = folded.journey;
   std::string verdict, first;
@@ -179,8 +200,9 @@ void TextReport::Impl::block(const Folded& folded) {
   append_wrapped(to, first, 0, kIndent + 2, style.width);
   to += '\n';
   reason(to, journey);
+  if (journey.answers != 0) labelled(to, "reply to", "packet " + std::to_string(journey.answers));
   notes(to, journey);
-  if (!journey.steps.empty()) {
+  if (!journey.steps.empty() && !(style.live && style.detail != TextStyle::Detail::Verbose)) {
     const Step& step = journey.steps.front();
     std::string at = print_stamp(step.time);
     base::Place place = step.place;
@@ -207,6 +229,11 @@ void TextReport::journey(const Journey& journey) {
   if (impl_->style.detail == TextStyle::Detail::Quiet) {
     append_quiet(impl_->out.buffer(), journey, impl_->paint);
     impl_->out.wrote();
+    return;
+  }
+  if (impl_->style.live) {
+    if (const Folded* repeated = impl_->fold.find_repeated(journey)) impl_->again(*repeated);
+    else impl_->block({.journey = journey, .gaps_us = {}});
     return;
   }
   if (const auto folded = impl_->fold.add(journey)) impl_->block(*folded);

@@ -17,6 +17,7 @@ struct TextStyle {
   int width = 0;  // columns; 0 = do not wrap (a pipe)
   bool color = false;
   bool rules_given = false;  // did the user give a ruleset? decides the hints
+  bool live = false;         // nothing is held back: a retransmission is one line, at once
 };
 
 class TextReport {

@@ -77,6 +77,7 @@ struct Chain {
 
 struct Table {
   std::string name;
+  std::uint64_t handle = 0;  // nft's, never given out twice; 0 = not known
   std::vector<Chain> chains;
   base::Place place;
   // Positions in `chains`, sorted by name: what find_chain searches once index_chains() was called. A table whose

@@ -248,7 +248,7 @@ void NetlinkEvents::check_sequence(std::uint32_t sequence, const base::Stamp& re
     Loss loss;
     loss.time = read_at;
     loss.lines = missing;
-    loss.reason = "netlink sequence gap";
+    loss.reason = kGap;
     lost_ += missing;
     sink_.loss(loss);
   }

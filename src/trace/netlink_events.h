@@ -59,6 +59,7 @@ class NetlinkEvents {
     Damaged,  // has a diagnostic
   };
   static constexpr std::size_t kKinds = 5;
+  static constexpr const char* kGap = "netlink sequence gap";  // the reason of its losses
 
   NetlinkEvents(base::Names& names, Sink& sink, DeviceName device_name);
 

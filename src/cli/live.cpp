@@ -1,0 +1,199 @@
+#include "cli/live.h"
+
+#include <algorithm>
+
+#include "cli/messages.h"
+#include "host/mirror.h"
+#include "journey/decide.h"
+#include "journey/identity.h"
+#include "trace/netlink_events.h"
+
+namespace fwtrace::cli {
+
+using journey::Journey;
+
+namespace {
+
+constexpr std::uint64_t kWindow = 1U << 17;
+constexpr std::size_t kMaxAsked = 1U << 14;
+
+journey::GroupLimits limits() {
+  journey::GroupLimits limits;
+  limits.window = kWindow;
+  limits.live = true;
+  return limits;
+}
+
+// Of a flow's both directions the same.
+std::uint64_t flow_key(const packet::Packet& packet) {
+  return (journey::source_key(packet) ^ journey::destination_key(packet)) & ~std::uint64_t{1};
+}
+
+}  // namespace
+
+Live::Live(World& world, const Showing& showing, const base::Sources& sources, bool replies)
+    : world_(world),
+      showing_(showing),
+      sources_(sources),
+      versions_([this](base::Diagnostic d) { warnings_.push_back(std::move(d)); }),
+      grouper_(seen_, summary_, [this](Journey& j) { take(j); }, limits()),
+      shower_(world, showing, sources) {
+  if (replies && !showing.filter.empty()) {
+    if (auto mirrored = host::mirror(showing.filter, {})) {
+      for (auto at = mirrored->ignored.rbegin(); at != mirrored->ignored.rend(); ++at)
+        mirrored->filter.conditions.erase(mirrored->filter.conditions.begin() +
+                                          static_cast<std::ptrdiff_t>(*at));
+      if (!mirrored->filter.empty()) mirrored_ = std::move(mirrored->filter);
+    }
+  }
+  summary_.live = true;
+  summary_.losses_counted = true;
+  grouper_.ask_queues([this](const journey::Step& step) { return versions_.may_queue(step, step.family); });
+}
+
+void Live::event(const trace::Event& event) {
+  if (raw_shift_ != 0 && event.dialect == trace::Dialect::KernelLog && event.number > raw_shift_ &&
+      event.table.text() == "raw" && packet::hook_of_chain(event.chain.text()) != packet::Hook::None) {
+    trace::Event shifted = event;
+    shifted.number -= raw_shift_;
+    grouper_.event(shifted);
+    return;
+  }
+  grouper_.event(event);
+}
+
+void Live::diagnostic(base::Diagnostic diagnostic) { grouper_.diagnostic(std::move(diagnostic)); }
+
+void Live::loss(const trace::Loss& loss) {
+  if (loss.reason != trace::NetlinkEvents::kGap) return grouper_.loss(loss);  // of the kernel log
+  gap_lost_ += loss.lines;
+  if (gap_lost_ <= socket_lost_) return;
+  trace::Loss more = loss;
+  more.lines = gap_lost_ - socket_lost_;
+  socket_lost_ = gap_lost_;
+  grouper_.loss(more);
+  loss_until_ = now_us_ + kLossReach;
+}
+
+void Live::lost(std::uint64_t messages, const base::Stamp& time) {
+  socket_lost_ += messages;
+  trace::Loss loss;
+  loss.time = time;
+  loss.lines = messages;
+  loss.reason = "the socket's queue was full";
+  grouper_.loss(loss);
+  loss_until_ = now_us_ + kLossReach;
+}
+
+void Live::capture(const ruleset::Capture& capture, std::uint64_t begun) {
+  versions_.add(capture, begun, grouper_.events());
+}
+
+bool Live::wants_capture() const {
+  return std::ranges::any_of(waiting_, [this](const Waiting& one) { return !versions_.ready(one.journey); });
+}
+
+void Live::tick(std::int64_t now_us) {
+  now_us_ = now_us;
+  if (now_us < loss_until_) grouper_.mark_loss();
+  grouper_.tick(now_us);
+  show_ready(false);
+}
+
+void Live::take(Journey& journey) {
+  waiting_.push_back({std::move(journey), now_us_});
+  journey = Journey{};
+}
+
+void Live::show_ready(bool all) {
+  while (!waiting_.empty()) {
+    Waiting& head = waiting_.front();
+    const bool late = waiting_.size() > kMaxWaiting || now_us_ - head.since > kMaxWait;
+    if (!all && !late && !versions_.ready(head.journey)) return;
+    Journey journey = std::move(head.journey);
+    waiting_.pop_front();
+    decide_and_show(journey);
+  }
+}
+
+void Live::decide_and_show(Journey& journey) {
+  const auto joined = versions_.join(journey);
+  journey::Evidence evidence;
+  evidence.seen = &seen_;
+  evidence.has_rules = joined.has_rules;
+  evidence.misfit = joined.misfit;
+  journey::decide(journey, evidence);
+
+  // A packet that was traced without us belongs to whoever made that rule; one whose beginning was lost may be ours.
+  if (!journey.armed && journey.copy_of == 0 && !journey.overlaps_loss) {
+    ++summary_.foreign;
+    return;
+  }
+  if (journey.copy_of == 0) ++(journey.armed ? summary_.started : summary_.unstarted);
+  find_question(journey);
+  const bool shown = wants(journey) && !enough();
+  summary_.add(journey, shown);
+  if (!shown) return;
+  say_warnings();
+  shower_.show(journey);
+}
+
+// Which packet is this one a reply to? Conntrack's id and direction tell; without them the first packet of a flow that
+// was seen asks, and what goes the other way answers. A reply's last form is as the asker sees it, before NAT.
+void Live::find_question(Journey& journey) {
+  const packet::Packet* first = journey.first_form();
+  const packet::Packet* last = journey.last_form();
+  if (first == nullptr || first->source.empty()) return;
+  const packet::Packet& tracked = last->ct_id ? *last : *first;
+  if (asked_.size() >= kMaxAsked) asked_.clear();
+  if (tracked.ct_id && tracked.ct_direction) {
+    Asked& asked = asked_[std::uint64_t{*tracked.ct_id} << 1 | 1];
+    if (*tracked.ct_direction == 0) asked.serial = journey.serial;
+    else if (asked.serial < journey.serial) journey.answers = asked.serial;
+    return;
+  }
+  for (const packet::Packet* form : {first, last}) {
+    const auto known = asked_.find(flow_key(*form));
+    if (known == asked_.end()) continue;
+    if (known->second.source == journey::source_key(*form)) known->second.serial = journey.serial;
+    else if (known->second.serial < journey.serial) journey.answers = known->second.serial;
+    return;
+  }
+  asked_[flow_key(*first)] = {journey.serial, journey::source_key(*first)};
+}
+
+bool Live::wants(const Journey& journey) {
+  if (shower_.wants(journey)) return true;
+  if (showing_.filter.empty() || !showing_.host.empty()) return false;
+  bool reply = mirrored_ && packet::matches(*mirrored_, journey.forms);
+  for (const packet::Packet& form : journey.forms) {
+    const packet::Icmp* icmp = packet::find_icmp(form);
+    if (icmp == nullptr || icmp->inner == nullptr || !mirrored_) continue;
+    const std::span quoted(icmp->inner.get(), 1);
+    reply = reply || packet::matches(showing_.filter, quoted) || packet::matches(*mirrored_, quoted);
+  }
+  if (!reply) return false;
+  return !showing_.dropped || Shower::is_dropped(journey);
+}
+
+void Live::say_warnings() {
+  for (base::Diagnostic& warning : warnings_) {
+    report_diagnostic(world_, warning, sources_);
+    summary_.diagnostics.add(std::move(warning));
+  }
+  if (!warnings_.empty()) world_.err.flush();
+  warnings_.clear();
+}
+
+void Live::finish() {
+  grouper_.finish();
+  show_ready(true);
+  say_warnings();
+}
+
+void Live::counted(std::uint64_t matched, std::uint64_t armed) {
+  summary_.matched = matched;
+  summary_.armed = armed;
+}
+
+}  // namespace fwtrace::cli

@@ -1,0 +1,418 @@
+#include "cli/trace.h"
+
+#include <net/if.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <thread>
+
+#include "base/output_file.h"
+#include "base/text.h"
+#include "cli/live.h"
+#include "cli/messages.h"
+#include "cli/showing.h"
+#include "cli/version.h"
+#include "host/after_nat.h"
+#include "host/capture_rules.h"
+#include "host/conntrack.h"
+#include "host/namespace.h"
+#include "host/own_ssh.h"
+#include "host/tracing.h"
+#include "packet/filter.h"
+#include "trace/log_reader.h"
+#include "trace/netlink_events.h"
+#include "trace/recording.h"
+
+namespace fwtrace::cli {
+namespace {
+
+using base::ErrorKind;
+using base::Result;
+using Clock = std::chrono::steady_clock;
+
+constexpr OptionRow kOptions[] = {
+    {"-c", "N", "stop after N packets (default 20; 0: no limit)"},
+    {"--for", "TIME", "stop after this time: 30s, 5m, 1h"},
+    {"-N,--netns", "WHERE", "in this network namespace: a name, a process number, or a container's name"},
+    {"--one-way", "", "only packets of the filter, not their replies"},
+    {"--rate", "N", "trace at most N packets a second, enforced by the kernel (default 100)"},
+    {"--all", "", "trace every packet (without a FILTER, fwtrace asks for this word)"},
+    {"-w,--write", "FILE", "write a recording; fwtrace explain FILE reads it"},
+    {"--dropped", "", "show only packets that were dropped, rejected or lost"},
+    {"-v,--verbose", "", "every step, with rule texts and header changes"},
+    {"-q,--quiet", "", "one line a packet"},
+    {"--json", "", "one JSON object a line (docs/json.md)"},
+    {"--format", "FORM", "text, or kernel: the lines the kernel would have logged"},
+    {"--strict", "", "exit with 5 if nothing was seen, events were lost, or a verdict is left open"},
+    {"--allow-insert", "",
+     "where nothing else works: insert TRACE rules into the raw table, and take them out again"},
+    {"--color", "WHEN", "auto, always or never"},
+    {"-h,--help", "", "this help"},
+};
+constexpr std::string_view kExamples[] = {
+    "sudo fwtrace -p tcp --dport 80 -d 10.1.2.3",
+    "sudo fwtrace -i eth0 -p icmp -v",
+    "sudo fwtrace -N web1 -p udp --dport 53 --for 30s -w dns.trace",
+};
+
+struct Settings {
+  Showing showing;
+  bool replies = true, all = false, allow_insert = false;
+  std::uint32_t rate = 100;
+  std::optional<std::chrono::milliseconds> time;
+  std::string where, recording;
+};
+
+std::optional<std::chrono::milliseconds> parse_time(std::string_view text) {
+  std::size_t digits = 0;
+  while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') ++digits;
+  const auto number = base::parse_number<std::uint32_t>(text.substr(0, digits));
+  if (!number || *number == 0) return std::nullopt;
+  const std::string_view unit = text.substr(digits);
+  std::uint64_t ms = 0;
+  if (unit == "ms") ms = 1;
+  else if (unit.empty() || unit == "s") ms = 1000;
+  else if (unit == "m" || unit == "min") ms = 60'000;
+  else if (unit == "h") ms = 3'600'000;
+  else return std::nullopt;
+  return std::chrono::milliseconds(*number * ms);
+}
+
+Result<Settings> to_settings(const Options& options, const packet::Filter& filter, const World& world) {
+  TRY(Showing showing, read_showing(options, filter, world, 20));
+  Settings s;
+  s.showing = std::move(showing);
+  s.showing.style.live = true;
+  s.showing.style.rules_given = true;
+  s.replies = !options.has("--one-way");
+  s.all = options.has("--all");
+  s.allow_insert = options.has("--allow-insert");
+  s.where = options.get("--netns");
+  s.recording = options.get("--write");
+  if (options.has("--rate")) {
+    const auto rate = base::parse_number<std::uint32_t>(options.get("--rate"));
+    if (!rate || *rate == 0)
+      return base::fail(ErrorKind::Usage,
+                        "--rate \"" + options.get("--rate") + "\" is not a number of packets a second");
+    s.rate = *rate;
+  }
+  if (options.has("--for")) {
+    s.time = parse_time(options.get("--for"));
+    if (!s.time)
+      return base::fail(ErrorKind::Usage, "--for \"" + options.get("--for") + "\" is not a time",
+                        {"such as 30s, 5m, 1h"});
+  }
+  if (!options.words.empty())
+    return base::fail(ErrorKind::Usage, "\"" + options.words.front() + "\" is no word of a filter",
+                      {"a filter looks like: -p tcp --dport 80 -d 10.1.2.3",
+                       "to read a log: fwtrace explain " + options.words.front()});
+  if (filter.empty() && !s.all)
+    return base::fail(ErrorKind::Usage, "which packets?",
+                      {"name them in iptables' words: fwtrace -p tcp --dport 80",
+                       "--all traces every packet (at most " + std::to_string(s.rate) + " a second)"});
+  return s;
+}
+
+base::Stamp now_stamp() {
+  base::Stamp stamp;
+  stamp.wall_us = std::chrono::duration_cast<std::chrono::microseconds>(
+                      std::chrono::system_clock::now().time_since_epoch())
+                      .count();
+  stamp.zone_known = stamp.year_known = true;
+  stamp.seconds_only = false;
+  return stamp;
+}
+
+std::int64_t steady_us() {
+  return std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch()).count();
+}
+
+trace::RecordedCapture to_recorded(const ruleset::Capture& capture, std::uint64_t begun,
+                                   const base::Stamp& time) {
+  trace::RecordedCapture recorded;
+  recorded.time = time;
+  recorded.begun = begun;
+  for (const auto& listing : capture.listings) recorded.listings.push_back({listing.command, listing.text});
+  recorded.generation_before = capture.generation_before;
+  recorded.generation_after = capture.generation_after;
+  recorded.problems = capture.problems;
+  return recorded;
+}
+
+// One live run: what is asked, what was armed, and how it ends.
+class Session {
+ public:
+  Session(World& world, const Settings& settings, const std::vector<std::string>& words)
+      : world_(world),
+        settings_(settings),
+        words_(words),
+        live_(world, settings.showing, sources_, settings.replies),
+        netlink_(live_.names(), live_, [this](std::uint32_t index) { return device(index); }),
+        kernel_log_(live_.names(), live_, {}) {}
+
+  int run() {
+    if (const auto problem = open_recording()) return report_error(world_, *problem);
+    auto capture = host::capture_rules();
+    live_.capture(capture, 0);
+    for (const std::string& problem : capture.problems) warn(world_, problem);
+    host::TracingWish wish = to_wish();
+    auto tracing = host::Tracing::start(wish);
+    if (!tracing) return report_error(world_, tracing.error());
+    tracing_ = std::move(*tracing);
+    if (tracing_->plan().everything && !settings_.all && settings_.showing.filter.empty() == false) {
+      tracing_->stop();
+      return report_error(
+          world_, {ErrorKind::Usage,
+                   "with this filter every packet would be armed, since nothing of it can be tested where a "
+                   "packet comes in",
+                   {"add an address, a port or an interface; or --all, within --rate " +
+                    std::to_string(settings_.rate) + " a second"}});
+    }
+    live_.set_raw_shift(tracing_->raw_shift());
+    if (writer_) writer_->capture(to_recorded(capture, 0, now_stamp()));
+    capturer_ = std::make_unique<host::RulesCapturer>();
+    say_header();
+    listen();
+    return end();
+  }
+
+ private:
+  std::optional<base::Error> open_recording() {
+    if (settings_.recording.empty()) return std::nullopt;
+    auto file = base::OutputFile::open(settings_.recording, STDOUT_FILENO, "a recording");
+    if (!file) return file.error();
+    file_.emplace(std::move(*file));
+    trace::RecordingHead head;
+    head.start = now_stamp();
+    head.version = kVersion;
+    utsname names{};
+    if (uname(&names) == 0) head.host = names.nodename, head.kernel = names.release, head.machine = names.machine;
+    head.words = words_;
+    writer_ = std::make_unique<trace::RecordingWriter>(file_->out(), head);
+    return std::nullopt;
+  }
+
+  host::TracingWish to_wish() {
+    host::TracingWish wish;
+    wish.arming.filter = settings_.showing.filter;
+    wish.arming.replies = settings_.replies;
+    wish.arming.excluded = host::find_own_ssh(static_cast<int>(::getpid()));
+    wish.arming.bridge = host::has_bridges();
+    if (const ruleset::Rulebook* book = live_.rules().newest()) {
+      wish.arming.conntrack = host::find_conntrack_here(*book);
+      const auto own = host::find_own_addresses();
+      wish.arming.after_nat = host::find_after_nat(
+          settings_.showing.filter, *book,
+          own ? std::span<const packet::IpAddress>(*own) : std::span<const packet::IpAddress>());
+    }
+    wish.limits.rate = settings_.rate;
+    wish.limits.burst = std::max<std::uint32_t>(20, settings_.rate / 5);
+    wish.allow_insert = settings_.allow_insert;
+    return wish;
+  }
+
+  // "fwtrace: tracing tcp dport 80 and its replies · iptables-legacy 31 rules, nft 0 · stops after 20 packets or Ctrl-C"
+  void say_header() {
+    const host::ArmingPlan& plan = tracing_->plan();
+    std::string line = "fwtrace: tracing " + packet::print_filter(settings_.showing.filter);
+    if (settings_.replies && !settings_.showing.filter.empty()) line += " and its replies";
+    if (!settings_.where.empty()) line += " in " + settings_.where;
+    line += " · iptables-legacy " + base::with_commas(live_.rules().legacy_rules()) + " rules, nft " +
+            base::with_commas(live_.rules().nft_rules());
+    line += " · stops after ";
+    if (settings_.showing.most != 0)
+      line += base::with_commas(settings_.showing.most) +
+              (settings_.showing.most == 1 ? " packet, " : " packets, ");
+    if (settings_.time) line += base::with_commas(static_cast<std::uint64_t>(settings_.time->count()) / 1000) + " s or ";
+    else if (settings_.showing.most != 0) line.replace(line.size() - 2, 2, " or ");
+    line += settings_.showing.most == 0 && !settings_.time ? "Ctrl-C" : "Ctrl-C";
+    world_.err.append(base::to_printable(line) + "\n");
+    const auto note = [&](std::string_view what, const std::vector<std::string>& parts) {
+      for (const std::string& part : parts)
+        world_.err.append("fwtrace: " + std::string(what) + base::to_printable(part) + "\n");
+    };
+    note("armed wider, and filtered when seen whole: ", plan.wider);
+    note("not armed: ", plan.narrower);
+    note("note: ", tracing_->notes());
+    world_.err.append("\n");
+    world_.err.flush();
+  }
+
+  void listen() {
+    started_ = Clock::now();
+    tracing_->run({.datagram =
+                       [this](std::span<const std::uint8_t> bytes) {
+                         const base::Stamp at = now_stamp();
+                         if (writer_) writer_->datagram(bytes, at);
+                         netlink_.datagram(bytes, at);
+                       },
+                   .kernel_log =
+                       [this](std::string_view text) {
+                         if (writer_) writer_->kernel_log(text, now_stamp());
+                         kernel_log_.push(text);
+                       },
+                   .lost =
+                       [this](std::uint64_t messages) {
+                         if (writer_) writer_->loss(messages, now_stamp());
+                         live_.lost(messages, now_stamp());
+                         lost_since_ += messages;
+                       },
+                   .tick = [this] { return tick(); }});
+  }
+
+  bool tick() {
+    const auto now = Clock::now();
+    note_generation();
+    live_.tick(steady_us());
+    take_capture();
+    world_.out.flush();
+    world_.err.flush();
+    narrow(now);
+    if (writer_ && now - flushed_ > std::chrono::seconds(1)) {
+      flushed_ = now;
+      writer_->flush();
+      if (const auto problem = writer_->take_problem()) report_error(world_, *problem);
+    }
+    if (live_.enough()) stopped_by_ = "-c " + std::to_string(settings_.showing.most);
+    else if (settings_.time && now - started_ >= *settings_.time) stopped_by_ = "--for";
+    else if (world_.out.closed()) stopped_by_ = "a closed pipe";
+    else if (writer_ && writer_->closed()) stopped_by_ = "a closed pipe";
+    else return true;
+    return false;
+  }
+
+  void note_generation() {
+    const auto generation = capturer_->generation();
+    if (!generation) return;
+    live_.generation(*generation);
+    if (writer_ && generation != written_generation_) writer_->generation(*generation, now_stamp());
+    written_generation_ = generation;
+  }
+
+  void take_capture() {
+    if (auto capture = capturer_->take()) {
+      live_.capture(*capture, capture_begun_);
+      if (writer_) writer_->capture(to_recorded(*capture, capture_begun_, now_stamp()));
+      capturing_ = false;
+      live_.tick(steady_us());
+    }
+    if (!capturing_ && live_.wants_capture()) {
+      capture_begun_ = live_.events();
+      capturer_->request();
+      capturing_ = true;
+    }
+  }
+
+  // More than can be read: trace less, rather than lose more.
+  void narrow(Clock::time_point now) {
+    if (now - narrowed_ < std::chrono::seconds(1)) return;
+    narrowed_ = now;
+    if (std::exchange(lost_since_, 0) == 0 || rate_ <= 10) return;
+    rate_ = std::max<std::uint32_t>(rate_ / 2, 10);
+    if (tracing_->set_rate(rate_))
+      warn(world_, "events were lost, so at most " + base::with_commas(rate_) +
+                       " packets a second are traced from now on");
+  }
+
+  int end() {
+    for (const std::string& failed : tracing_->stop()) warn(world_, "could not be put back: " + failed);
+    // What the kernel had queued, and journeys that are on their way.
+    const auto until = Clock::now() + std::chrono::milliseconds(live_.enough() ? 30 : 150);
+    tracing_->run({.datagram =
+                       [this](std::span<const std::uint8_t> bytes) {
+                         if (writer_) writer_->datagram(bytes, now_stamp());
+                         netlink_.datagram(bytes, now_stamp());
+                       },
+                   .kernel_log = [this](std::string_view text) { kernel_log_.push(text); },
+                   .lost = [this](std::uint64_t messages) { live_.lost(messages, now_stamp()); },
+                   .tick =
+                       [&] {
+                         note_generation();
+                         live_.tick(steady_us());
+                         take_capture();
+                         return Clock::now() < until;
+                       }});
+    // The last journeys want a capture behind them.
+    const auto patience = Clock::now() + std::chrono::seconds(2);
+    while (!live_.enough() && Clock::now() < patience && (live_.wants_capture() || capturing_)) {
+      take_capture();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    live_.finish();
+    trace::RecordingEnd done;
+    done.time = now_stamp();
+    done.stopped_by = stopped_by_;
+    if (const auto counters = tracing_->counters()) {
+      live_.counted(counters->matched, counters->armed);
+      done.matched = counters->matched, done.armed = counters->armed;
+    }
+    if (writer_) {
+      writer_->end(done);
+      writer_->flush();
+      if (const auto problem = writer_->take_problem()) report_error(world_, *problem);
+    }
+    live_.shower().finish(live_.summary());
+    if (settings_.showing.strict && Shower::is_open(live_.summary())) return kStrict;
+    return kDone;
+  }
+
+  base::Name device(std::uint32_t index) {
+    char name[IF_NAMESIZE];
+    if (if_indextoname(index, name) == nullptr) return {};
+    if (writer_) writer_->device(index, name, now_stamp());
+    return live_.names().intern(name);
+  }
+
+  World& world_;
+  const Settings& settings_;
+  const std::vector<std::string>& words_;
+  base::Sources sources_;
+  Live live_;
+  trace::NetlinkEvents netlink_;
+  trace::LogReader kernel_log_;
+  std::optional<base::OutputFile> file_;
+  std::unique_ptr<trace::RecordingWriter> writer_;
+  std::unique_ptr<host::Tracing> tracing_;
+  std::unique_ptr<host::RulesCapturer> capturer_;
+  bool capturing_ = false;
+  std::uint64_t capture_begun_ = 0, lost_since_ = 0;
+  std::uint32_t rate_ = settings_.rate;
+  std::optional<std::uint32_t> written_generation_;
+  Clock::time_point started_, flushed_, narrowed_;
+  std::string stopped_by_ = "Ctrl-C";
+};
+
+}  // namespace
+
+const CommandRow kTrace = {"trace",
+                           "FILTER",
+                           "what happens to these packets on this machine, live (the word trace may be left out)",
+                           kOptions,
+                           kExamples,
+                           true};
+
+int trace_live(const std::vector<std::string>& args, World& world) {
+  const auto taken = packet::take_filter(args, options_with_value(kTrace));
+  if (!taken) return report_error(world, taken.error());
+  const auto options = parse_options(kTrace, taken->rest);
+  if (!options) return report_error(world, options.error());
+  if (options->has("--help")) {
+    world.out.append(print_help(kTrace));
+    return kDone;
+  }
+  const auto settings = to_settings(*options, taken->filter, world);
+  if (!settings) return report_error(world, settings.error());
+  std::optional<host::EnterNamespace> inside;
+  if (!settings->where.empty()) {
+    const auto target = host::NetworkNamespace::find(settings->where);
+    if (!target) return report_error(world, target.error());
+    auto entered = host::EnterNamespace::enter(*target);
+    if (!entered) return report_error(world, entered.error());
+    inside.emplace(std::move(*entered));
+  }
+  return Session(world, *settings, args).run();
+}
+
+}  // namespace fwtrace::cli
