@@ -65,7 +65,7 @@ std::size_t Rulebook::rule_count() const {
 }
 
 const Ruleset* Rulebook::find(packet::Family family) const {
-  for (const Backend backend : {Backend::Legacy, Backend::Unknown, Backend::NftCompat, Backend::Nft}) {
+  for (const Backend backend : {Backend::Legacy, Backend::Unknown, Backend::NftCompat}) {
     if (const Ruleset* ruleset = find(family, backend)) return ruleset;
   }
   return nullptr;

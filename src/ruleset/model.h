@@ -68,6 +68,9 @@ struct Chain {
   std::string name;
   packet::Hook hook = packet::Hook::None;          // None: a user chain
   packet::Verdict policy = packet::Verdict::None;  // base chains: Accept or Drop; None = not known
+  std::string type;                                // nft base chains: "filter", "nat", "route"; else ""
+  std::optional<std::int32_t> priority;            // nft base chains; named ones ("dstnat") as numbers
+  std::uint64_t handle = 0;                        // nft; 0 = not known
   std::optional<Counters> counters;
   std::vector<Rule> rules;
   base::Place place;
@@ -77,7 +80,8 @@ struct Chain {
 
 struct Table {
   std::string name;
-  std::uint64_t handle = 0;  // nft's, never given out twice; 0 = not known
+  std::uint64_t handle = 0;  // nft; 0 = not known
+  bool dormant = false;      // nft: "flags dormant": its base chains are attached nowhere
   std::vector<Chain> chains;
   base::Place place;
   // Positions in `chains`, sorted by name: what find_chain searches once index_chains() was called. A table whose
@@ -90,7 +94,7 @@ struct Table {
 
 // The tables of one family and one backend, from one or several files.
 struct Ruleset {
-  packet::Family family = packet::Family::Ip;  // Ip or Ip6
+  packet::Family family = packet::Family::Ip;  // Ip or Ip6; nft: any
   bool family_said = false;                    // the text said so; else it is a guess from its content
   Backend backend = Backend::Unknown;
   std::vector<Table> tables;
@@ -104,7 +108,8 @@ struct Rulebook {
   std::vector<Ruleset> rulesets;
   bool empty() const { return rulesets.empty(); }
   std::size_t rule_count() const;
-  // The ruleset a legacy TRACE line of that family speaks of: Legacy before Unknown before NftCompat.
+  // The ruleset a legacy TRACE line of that family speaks of: Legacy before Unknown before NftCompat. Never native
+  // nft rules: they have no numbers in such lines.
   const Ruleset* find(packet::Family family) const;
   const Ruleset* find(packet::Family family, Backend backend) const;
 };

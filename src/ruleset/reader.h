@@ -12,6 +12,7 @@
 #include "ruleset/command_line.h"
 #include "ruleset/draft.h"
 #include "ruleset/listing.h"
+#include "ruleset/nft_listing.h"
 #include "ruleset/read_rules.h"
 #include "ruleset/rule_words.h"
 
@@ -23,11 +24,13 @@ std::optional<Counters> parse_counters(std::string_view text);  // "[12:840]"
 
 class Reader {
  public:
-  Reader(std::uint32_t source, base::Diagnostics& diagnostics) : source_(source), diagnostics_(diagnostics) {}
+  Reader(std::uint32_t source, base::Diagnostics& diagnostics) 
+      : source_(source), diagnostics_(diagnostics), nft_(source, diagnostics) {}
 
   void read(std::string_view text, bool skip);
   RulesFound found;
   std::vector<Draft> take_drafts() { return std::move(drafts_); }
+  NftListing& nft() { return nft_; }
 
  private:
   // What a header or a command said of what follows.
@@ -39,6 +42,7 @@ class Reader {
   };
 
   void line(std::string_view raw);
+  bool nft_line(std::string_view raw, std::string_view text);
   bool known_line(std::string_view text);
   bool comment_line(std::string_view text);
   bool table_line(std::string_view text);
@@ -77,6 +81,7 @@ class Reader {
   bool is_open_ = false;   // drafts_.back() may still grow
   bool skipping_ = false;  // within ebtables or arptables output
   bool nft_json_ = false;
+  NftListing nft_;
   Said command_, header_;
   bool has_header_ = false;
   std::size_t first_of_command_ = 0;

@@ -328,6 +328,7 @@ void settle(std::vector<Draft> drafts, Family family_of_file, Rulebook& book, Ru
     merge(*table, positions[{draft.family, draft.backend, draft.table}], draft, found, diagnostics);
   }
   for (Ruleset& ruleset : book.rulesets) {
+    if (ruleset.backend == Backend::Nft) continue;  // its words say what is a chain
     for (Table& table : ruleset.tables) {
       if (table.by_name.size() != table.chains.size()) resolve_jumps(table);
     }
