@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "host/nft_rule.h"
 #include "host/proc.h"
+#include "host/test_of.h"
 
 namespace fwtrace::host {
 
@@ -33,6 +34,19 @@ constexpr std::string_view kTablePrefix = "fwtrace-";
 // The set holds the protocols of which packets may be armed: `meta protocol` is the one key that nft can print and
 // read back in every family.
 constexpr std::uint32_t kEtherType = 10;  // nft's TYPE_ETHERTYPE
+// The keys of the sets `learned4` and `learned6`, as nft writes a concatenation: six bits for each type.
+constexpr std::uint32_t kIpAddress = 7, kIp6Address = 8, kInetProtocol = 12, kInetService = 13;
+constexpr std::uint32_t tuple_type(std::uint32_t address) {
+  std::uint32_t type = 0;
+  for (const std::uint32_t part : {kInetProtocol, address, kInetService, address, kInetService}) {
+    type = type << 6 | part;
+  }
+  return type;
+}
+// A request renews what was learned of its reply. When the set is full, replies are armed behind conntrack only.
+constexpr std::uint32_t kLearnedSize = 4096;
+constexpr std::chrono::seconds kLearnedLifetime{60};
+constexpr const char* kLearnedLabel = "set of learned tuples";
 constexpr auto kInetProtocols = std::to_array<std::uint16_t>({0x0800, 0x86dd});
 constexpr auto kBridgeProtocols = std::to_array<std::uint16_t>({0x0800, 0x86dd, 0x0806, 0x8100, 0x88a8});
 
@@ -123,6 +137,25 @@ class Writer {
     message("set element", NFT_MSG_NEWSETELEM, NLM_F_CREATE,
             [&](nlmsghdr* header) { nftnl_set_elems_nlmsg_build_payload(header, made.get()); });
   }
+  void learned_sets() {
+    std::uint32_t id = 1;
+    for (const packet::IpVersion version : {packet::IpVersion::V4, packet::IpVersion::V6}) {
+      const bool v6 = version == packet::IpVersion::V6;
+      const Set made(nftnl_set_alloc());
+      nftnl_set_set_str(made.get(), NFTNL_SET_TABLE, table_.c_str());
+      nftnl_set_set_str(made.get(), NFTNL_SET_NAME, learned_set(version));
+      nftnl_set_set_u32(made.get(), NFTNL_SET_FAMILY, to_number(family_));
+      nftnl_set_set_u32(made.get(), NFTNL_SET_ID, ++id);
+      nftnl_set_set_u32(made.get(), NFTNL_SET_FLAGS, NFT_SET_TIMEOUT | NFT_SET_EVAL);
+      nftnl_set_set_u32(made.get(), NFTNL_SET_KEY_TYPE, tuple_type(v6 ? kIp6Address : kIpAddress));
+      nftnl_set_set_u32(made.get(), NFTNL_SET_KEY_LEN, 4 + 2 * (v6 ? 16 : 4) + 2 * 4);
+      nftnl_set_set_u32(made.get(), NFTNL_SET_DESC_SIZE, kLearnedSize);
+      nftnl_set_set_u64(made.get(), NFTNL_SET_TIMEOUT,
+                        static_cast<std::uint64_t>(std::chrono::milliseconds(kLearnedLifetime).count()));
+      message(kLearnedLabel, NFT_MSG_NEWSET, NLM_F_CREATE,
+              [&](nlmsghdr* header) { nftnl_set_nlmsg_build_payload(header, made.get()); });
+    }
+  }
   void objects(const ArmingLimits& limits) {
     for (const char* name : {kMatchedCounter, kArmedCounter}) {
       const Object counter = object(NFT_OBJECT_COUNTER, name);
@@ -153,12 +186,14 @@ class Writer {
     message(fmt::format("chain '{}'", chain.name), NFT_MSG_NEWCHAIN, NLM_F_CREATE,
             [&](nlmsghdr* header) { nftnl_chain_nlmsg_build_payload(header, made.get()); });
   }
-  void rules(const ArmingChain& chain) {
+  // `conntrack` false: without the rules that need it.
+  void rules(const ArmingChain& chain, bool conntrack) {
     if (chain.arms) {
       rule(arming_rule(family_, table_, chain.name), "the arming rule of chain '" + chain.name + "'");
       rule(to_nft(family_, table_, chain.name, {}), "the last rule of chain '" + chain.name + "'");
     }
     for (const ArmingRule& each : chain.rules) {
+      if (each.needs_conntrack() && !conntrack) continue;
       rule(to_nft(family_, table_, chain.name, each), fmt::format("rule '{}'", print_rule(each)));
     }
   }
@@ -220,8 +255,14 @@ Result<Arming> Arming::arm(NetlinkSocket& socket, const ArmingPlan& plan, const 
   CHECK(!plan.tables.empty());
   Arming arming(socket, table);
   for (const ArmingTable& part : plan.tables) arming.families_.push_back(part.family);
-  const auto attempt = [&](bool owned) {
+  const bool wants_conntrack = std::ranges::any_of(plan.tables, [](const ArmingTable& part) {
+    return std::ranges::any_of(part.chains, [](const ArmingChain& chain) {
+      return std::ranges::any_of(chain.rules, &ArmingRule::needs_conntrack);
+    });
+  });
+  const auto attempt = [&](bool owned, bool conntrack) {
     arming.owned_ = owned;
+    arming.behind_conntrack_ = conntrack;
     arming.switch_ = limits.dead_mans_switch.value_or(owned ? kOwnedSwitch : kUnownedSwitch);
     NetlinkRequest request = socket.request();
     request.begin_batch();
@@ -231,8 +272,9 @@ Result<Arming> Arming::arm(NetlinkSocket& socket, const ArmingPlan& plan, const 
       writer.alive_set(arming.switch_.lifetime);
       writer.add_elements(arming.switch_.lifetime);
       writer.objects(limits);
+      if (conntrack && part.learns) writer.learned_sets();
       for (const ArmingChain& chain : part.chains) writer.chain(chain);
-      for (const ArmingChain& chain : part.chains) writer.rules(chain);
+      for (const ArmingChain& chain : part.chains) writer.rules(chain, conntrack);
     }
     request.end_batch();
     return socket.transact(request);
@@ -240,13 +282,17 @@ Result<Arming> Arming::arm(NetlinkSocket& socket, const ArmingPlan& plan, const 
   Answer answer;
   bool owner = try_owner;
   if (owner) {
-    answer = attempt(true);
+    answer = attempt(true, wants_conntrack);
     // A kernel without the flag says so at the table. (With it, no error of ours has this number there.)
     owner = answer.label != "table" || (answer.error != EINVAL && answer.error != EOPNOTSUPP);
   }
   if (!owner) {
     if (before_unowned) TRY_VOID(before_unowned());
-    answer = attempt(false);
+    answer = attempt(false, wants_conntrack);
+  }
+  // A kernel without nft's ct or dynset, or too old a one for what we ask of them. Permission is another matter.
+  if (wants_conntrack && !answer.ok() && answer.error != EPERM && answer.error != EACCES) {
+    answer = attempt(owner, false);
   }
   if (!answer.ok()) return std::unexpected(refused(answer));
   return arming;
@@ -331,7 +377,7 @@ Result<void> remove_table(Family family, const std::string& table) {
 Result<std::vector<FoundTable>> find_our_tables() {
   TRY(NetlinkSocket socket, NetlinkSocket::open());
   std::vector<FoundTable> found;
-  for (const Family family : {Family::Inet, Family::Bridge}) {
+  for (const Family family : {Family::Inet, Family::Ip, Family::Ip6, Family::Bridge}) {
     NetlinkRequest request = socket.request();
     char* place = request.next("tables");
     nftnl_nlmsg_build_hdr(place, NFT_MSG_GETTABLE, to_number(family), NLM_F_DUMP, request.sequence());

@@ -6,8 +6,8 @@
 // guardian removes it. In both cases nothing is armed any more some time after the last refresh(): the element of
 // the set `alive`, which every arming rule asks for, has then expired.
 //
-// Which the kernel can do is found by trying, never by its version. No rule here has a `ct` expression: one would
-// switch conntrack on where it was off.
+// Which the kernel can do is found by trying, never by its version. A rule has a `ct` expression only where conntrack
+// is on (arming_rules.h): one would switch it on.
 #pragma once
 
 #include <chrono>
@@ -35,8 +35,10 @@ inline constexpr DeadMansSwitch kUnownedSwitch{.lifetime = std::chrono::seconds(
                                                .refresh_every = std::chrono::seconds(10)};
 
 struct ArmingLimits {
-  std::uint32_t rate = 100;  // packets armed per second, enforced by the kernel over all chains of a table
-  std::uint32_t burst = 20;  // and at once
+  // Packets armed per second, enforced by the kernel over all chains of a table. A plan has one table, and one more for
+  // bridges; two instead of one where conntrack is on for one IP version only.
+  std::uint32_t rate = 100;
+  std::uint32_t burst = 20;                                       // and at once
   std::optional<DeadMansSwitch> dead_mans_switch = std::nullopt;  // nothing: one of the two above
 };
 
@@ -57,6 +59,8 @@ class Arming {
   static std::string table_name(int pid);  // "fwtrace-1234"
 
   bool owned() const { return owned_; }
+  // Do the rules behind conntrack stand that the plan has? False also if it has none.
+  bool behind_conntrack() const { return behind_conntrack_; }
   const std::string& table() const { return table_; }
   std::vector<packet::Family> families() const { return families_; }
   const DeadMansSwitch& dead_mans_switch() const { return switch_; }
@@ -76,7 +80,7 @@ class Arming {
   std::string table_;
   std::vector<packet::Family> families_;
   DeadMansSwitch switch_ = kOwnedSwitch;
-  bool owned_ = false;
+  bool owned_ = false, behind_conntrack_ = false;
 };
 
 // Deletes a table that is not owned, through a socket of its own; no error if there is none.

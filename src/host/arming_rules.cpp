@@ -8,8 +8,11 @@
 #include <optional>
 
 #include "base/check.h"
+#include "host/direction.h"
 #include "host/mirror.h"
+#include "host/reply_rules.h"
 #include "host/test_of.h"
+#include "trace/markers.h"
 
 namespace fwtrace::host {
 
@@ -30,180 +33,30 @@ constexpr std::int32_t kLast = std::numeric_limits<std::int32_t>::max();
 constexpr std::int32_t kAfterDefrag = -350;        // kernel: NF_IP_PRI_CONNTRACK_DEFRAG is -400, raw -300
 constexpr std::int32_t kAfterBridgeDefrag = -150;  // kernel: nf_conntrack_bridge defragments at -200
 
-struct Marker {
-  std::string_view name;
-  Hook hook;
+constexpr std::int32_t kAfterConntrack = -199;  // kernel: NF_IP_PRI_CONNTRACK is -200
+
+// Names and hooks of our chains are in trace/markers.h; the priorities are here.
+struct Placed {
+  std::string_view chain;
   std::int32_t priority;
 };
-constexpr auto kInetMarkers = std::to_array<Marker>({
-    {"after-conntrack", Hook::Prerouting, -199},
-    {"after-dnat", Hook::Prerouting, -99},
-    {"delivered", Hook::Input, kLast},
-    {"after-output-nat", Hook::Output, -99},
-    {"before-snat", Hook::Postrouting, 99},
-    {"left", Hook::Postrouting, kLast},
+constexpr auto kInetMarkers = std::to_array<Placed>({
+    {"after-conntrack", kAfterConntrack},
+    {"after-dnat", -99},
+    {"delivered", kLast},
+    {"after-output-nat", -99},
+    {"before-snat", 99},
+    {"left", kLast},
 });
-constexpr auto kBridgeMarkers = std::to_array<Marker>({
-    {"delivered", Hook::Input, kLast},
-    {"left", Hook::Postrouting, kLast},
+constexpr auto kBridgeMarkers = std::to_array<Placed>({
+    {"delivered", kLast},
+    {"left", kLast},
 });
 
-bool contradicts(IpVersion a, IpVersion b) { return a != IpVersion::None && b != IpVersion::None && a != b; }
-
-bool carries_ports(std::uint8_t protocol) {
-  return std::ranges::find(kPortProtocols, protocol) != kPortProtocols.end();
-}
-
-// The rules of one direction at one place, as a whole: what must hold, and what must not.
-struct Direction {
-  std::vector<ArmingRule> required;  // alternatives; empty: this direction is not armed here
-  std::vector<ArmingRule> excluded;  // each ends in Return
-  bool tests_nothing = false;        // every packet would be armed
-  bool unspecific = false;           // an interface was left out, and no address, port or type is left
-};
-
-// What the positive conditions of a filter say of version and protocol together.
-struct Frame {
-  IpVersion version = IpVersion::None;
-  std::optional<std::uint8_t> protocol;
-  bool needs_ports = false, contradiction = false;
-
-  void require(IpVersion wanted) {
-    if (contradicts(version, wanted)) contradiction = true;
-    if (wanted != IpVersion::None) version = wanted;
-  }
-  void require(std::uint8_t wanted) {
-    if (protocol && *protocol != wanted) contradiction = true;
-    protocol = wanted;
-  }
-};
-
-Frame frame_of(const Filter& filter, const std::vector<std::size_t>& ignored) {
-  Frame frame;
-  frame.require(filter.version);
-  for (std::size_t i = 0; i < filter.conditions.size(); ++i) {
-    const FilterCondition& c = filter.conditions[i];
-    if (c.negated || std::ranges::find(ignored, i) != ignored.end()) continue;
-    if (c.option == "protocol") frame.require(c.number);
-    if (c.option == "source" || c.option == "destination") frame.require(c.prefix.address.version);
-    if (c.option == "source-port" || c.option == "destination-port") frame.needs_ports = true;
-    if (c.option == "icmp-type") frame.require(packet::proto::kIcmp), frame.require(IpVersion::V4);
-    if (c.option == "icmpv6-type") frame.require(packet::proto::kIcmpv6), frame.require(IpVersion::V6);
-  }
-  if (frame.needs_ports && frame.protocol && !carries_ports(*frame.protocol)) frame.contradiction = true;
-  return frame;
-}
-
-// `tests` once for every protocol that has ports, if ports are tested and no protocol is named.
-std::vector<std::vector<Test>> with_protocol(const Frame& frame, const std::vector<Test>& tests) {
-  std::vector<std::vector<Test>> alternatives;
-  const auto add = [&](std::vector<Test> first) {
-    first.insert(first.end(), tests.begin(), tests.end());
-    alternatives.push_back(std::move(first));
-  };
-  const auto version_first = [&](std::vector<Test> rest) {
-    if (frame.version != IpVersion::None) rest.insert(rest.begin(), test_version(frame.version));
-    return rest;
-  };
-  if (frame.protocol) {
-    add(version_first({test_number(Field::Protocol, *frame.protocol)}));
-    // IPv6 calls the authentication header an extension, so that it is nobody's transport protocol.
-    if (*frame.protocol == packet::proto::kAh && frame.version != IpVersion::V4) {
-      add({test_version(IpVersion::V6), Test{.field = Field::AuthenticationHeader}});
-    }
-  } else if (frame.needs_ports) {
-    for (const std::uint8_t protocol : kPortProtocols) {
-      add(version_first({test_number(Field::Protocol, protocol)}));
-    }
-  } else {
-    add(version_first({}));
-  }
-  return alternatives;
-}
-
-// The conditions of `filter` as rules for `place`.
-Direction direction_of(const Filter& filter, const std::vector<std::size_t>& ignored, Place place,
-                       const std::string& target) {
-  Direction direction;
-  const Frame frame = frame_of(filter, ignored);
-  if (frame.contradiction) return direction;
-  std::vector<Test> tests;
-  bool left_out = false;
-  for (std::size_t i = 0; i < filter.conditions.size(); ++i) {
-    const FilterCondition& c = filter.conditions[i];
-    if (c.negated) {
-      for (auto& refused : tests_of(c, place).alternatives) {
-        direction.excluded.push_back({.tests = std::move(refused), .end = End::Return});
-      }
-      continue;
-    }
-    if (std::ranges::find(ignored, i) != ignored.end() || c.option == "protocol") continue;
-    Tests wanted = tests_of(c, place);
-    if (wanted.answer == Tests::Answer::Never) return direction;
-    left_out = left_out || wanted.answer == Tests::Answer::Untestable;
-    if (wanted.answer == Tests::Answer::Untestable) continue;
-    // A positive condition is one conjunction; its version and protocol are the frame's.
-    for (const Test& test : wanted.alternatives.front()) {
-      const bool framed = test.field == Field::Version || test.field == Field::Protocol;
-      if (!framed && std::ranges::find(tests, test) == tests.end()) tests.push_back(test);
-    }
-  }
-  direction.unspecific = left_out && tests.empty();
-  for (auto& alternative : with_protocol(frame, tests)) {
-    if (place != Place::Fragments) {
-      direction.tests_nothing = alternative.empty() && direction.excluded.empty();
-      direction.required.push_back({.tests = std::move(alternative), .end = End::Arm, .target = target});
-      continue;
-    }
-    for (const IpVersion version : {IpVersion::V4, IpVersion::V6}) {
-      if (contradicts(version, frame.version)) continue;
-      std::vector<Test> of_fragment = alternative;
-      std::erase(of_fragment, test_version(version));
-      of_fragment.insert(of_fragment.begin(), {.field = Field::LaterFragment, .version = version});
-      direction.required.push_back({.tests = std::move(of_fragment), .end = End::Arm, .target = target});
-    }
-  }
-  return direction;
-}
-
-// ICMP errors that quote a packet of the filter: REJECT's answer, "fragmentation needed", "time exceeded".
-std::vector<ArmingRule> errors_about(const Filter& filter, const std::vector<std::size_t>& ignored,
-                                     const std::string& target) {
-  std::vector<ArmingRule> rules;
-  const Frame frame = frame_of(filter, ignored);
-  if (frame.contradiction) return rules;
-  std::vector<Test> quoted;
-  if (frame.protocol) quoted.push_back(test_number(Field::InnerProtocol, *frame.protocol));
-  for (std::size_t i = 0; i < filter.conditions.size(); ++i) {
-    const FilterCondition& c = filter.conditions[i];
-    if (c.negated) return {};  // an error cannot be told from the errors about what is excluded
-    if (std::ranges::find(ignored, i) == ignored.end()) {
-      if (const auto test = quoted_test_of(c)) quoted.push_back(*test);
-    }
-  }
-  if (quoted.empty()) return rules;
-  const auto add = [&](IpVersion version, std::uint8_t protocol, std::uint32_t low, std::uint32_t high) {
-    if (contradicts(version, frame.version)) return;
-    // Without a protocol the quoted ports may be something else: then the five that have ports.
-    std::vector<std::optional<std::uint8_t>> inner{std::nullopt};
-    if (frame.needs_ports && !frame.protocol) inner.assign(kPortProtocols.begin(), kPortProtocols.end());
-    for (const auto& number : inner) {
-      ArmingRule rule{.tests = {test_version(version), test_number(Field::Protocol, protocol),
-                                Test{.field = Field::IcmpType, .low = low, .high = high}},
-                      .end = End::Arm,
-                      .target = target};
-      if (number) rule.tests.push_back(test_number(Field::InnerProtocol, *number));
-      for (Test test : quoted) {
-        test.version = version;
-        rule.tests.push_back(std::move(test));
-      }
-      rules.push_back(std::move(rule));
-    }
-  };
-  add(IpVersion::V4, packet::proto::kIcmp, 3, 5);    // unreachable, source quench, redirect
-  add(IpVersion::V4, packet::proto::kIcmp, 11, 12);  // time exceeded, parameter problem
-  add(IpVersion::V6, packet::proto::kIcmpv6, 1, 4);  // all the errors there are
-  return rules;
+ArmingChain new_chain(std::string_view name, std::int32_t priority) {
+  const trace::MarkerRow* row = trace::find_marker_row(name);
+  CHECK(row != nullptr);
+  return {.name = std::string(name), .hook = row->hook, .priority = priority};
 }
 
 void add_missing(std::vector<ArmingRule>& rules, const std::vector<ArmingRule>& more) {
@@ -229,12 +82,37 @@ class Planner {
       return std::move(plan_);
     }
     tell_wider();
-    table(Family::Inet);
-    if (wish_.bridge) table(Family::Bridge);
+    if (wish_.conntrack.v4 == wish_.conntrack.v6) {
+      table(Family::Inet, wish_.conntrack.v4);
+    } else {
+      if (!contradicts(IpVersion::V4, frame.version)) table(Family::Ip, wish_.conntrack.v4);
+      if (!contradicts(IpVersion::V6, frame.version)) table(Family::Ip6, wish_.conntrack.v6);
+    }
+    if (wish_.bridge) table(Family::Bridge, false);
     return std::move(plan_);
   }
 
  private:
+  // An arming base chain: where it stands, where it arms, and what it decides on.
+  struct Decider {
+    std::string_view name, start;
+    Place place;
+    std::int32_t priority;
+    std::string_view behind_conntrack, start_behind;  // its second half; "" for none
+  };
+  static constexpr Decider kFirstChain{.name = "first",
+                                       .start = "start",
+                                       .place = Place::First,
+                                       .priority = kFirst,
+                                       .behind_conntrack = "original",
+                                       .start_behind = "start-original"};
+  static constexpr Decider kSentChain{.name = "sent",
+                                      .start = "start-sent",
+                                      .place = Place::Sent,
+                                      .priority = kFirst,
+                                      .behind_conntrack = "original-sent",
+                                      .start_behind = "start-original-sent"};
+
   void tell_wider() {
     for (std::size_t i = 0; i < wish_.filter.conditions.size(); ++i) {
       const FilterCondition& c = wish_.filter.conditions[i];
@@ -251,32 +129,80 @@ class Planner {
     if (!mirrors) plan_.narrower.emplace_back("replies: this ICMP type has none");
   }
 
-  void table(Family family) {
-    table_ = {.family = family, .chains = {}};
+  void table(Family family, bool conntrack) {
+    table_ = {.family = family};
     const bool bridge = family == Family::Bridge;
-    chain("start", Place::First, "first", Hook::Prerouting, kFirst);
-    chain("start-fragment", Place::Fragments, "fragments", Hook::Prerouting,
-          bridge ? kAfterBridgeDefrag : kAfterDefrag);
-    if (!bridge) chain("start-sent", Place::Sent, "sent", Hook::Output, kFirst);
-    const auto mark = [&](const Marker& marker) {
-      table_.chains.push_back({.name = std::string(marker.name),
-                               .hook = marker.hook,
-                               .priority = marker.priority,
-                               .rules = {ArmingRule{}}});
-    };
+    const bool behind = conntrack && mirrored_.has_value();
+    learning_ = behind ? both_ways([](const Filter& filter, const auto& ignored) {
+      return learning_rules(filter, ignored);
+    })
+                       : FlowRules{};
+    table_.learns = !learning_.required.empty();
+    decider(kFirstChain, behind);
+    decider({.name = "fragments",
+             .start = "start-fragment",
+             .place = Place::Fragments,
+             .priority = bridge ? kAfterBridgeDefrag : kAfterDefrag,
+             .behind_conntrack = {},
+             .start_behind = {}},
+            false);
+    if (!bridge) decider(kSentChain, behind);
     if (bridge) {
-      std::ranges::for_each(kBridgeMarkers, mark);
+      std::ranges::for_each(kBridgeMarkers, [&](const Placed& placed) { marker(placed); });
     } else {
-      std::ranges::for_each(kInetMarkers, mark);
+      std::ranges::for_each(kInetMarkers, [&](const Placed& placed) { marker(placed); });
     }
+    if (family == Family::Ip || family == Family::Ip6) keep_version(family);
     plan_.tables.push_back(std::move(table_));
   }
 
+  // A packet in reply direction may be the reply to one that the filter describes; or the filter describes it itself,
+  // as it looks when its translation is undone (`-d` an address behind masquerade): then the mirrored one describes
+  // the flow. Where a negated condition could exclude one of the two only, the first has the word.
+  template <class Rules>
+  FlowRules both_ways(Rules rules) const {
+    FlowRules back = rules(mirrored_->filter, mirrored_->ignored);
+    if (!wish_.replies) return back;
+    FlowRules both = rules(wish_.filter, wish_.after_nat);
+    if (both.excluded.empty() && back.excluded.empty()) add_missing(both.required, back.required);
+    return both;
+  }
+
+  void marker(const Placed& placed) {
+    // "original" says the same, and one event is enough.
+    const bool said = placed.chain == "after-conntrack" && has_chain("original");
+    if (said) return;
+    ArmingChain chain = new_chain(placed.chain, placed.priority);
+    if (placed.chain == "delivered" || placed.chain == "left") {
+      chain.rules = learning_.excluded;
+      chain.rules.insert(chain.rules.end(), learning_.required.begin(), learning_.required.end());
+    }
+    chain.rules.emplace_back();
+    table_.chains.push_back(std::move(chain));
+  }
+
+  bool has_chain(std::string_view name) const {
+    return std::ranges::any_of(table_.chains, [&](const ArmingChain& c) { return c.name == name; });
+  }
+
+  // A table of one IP version: rules about the other can go.
+  void keep_version(Family family) {
+    const IpVersion version = family == Family::Ip ? IpVersion::V4 : IpVersion::V6;
+    for (ArmingChain& chain : table_.chains) {
+      std::erase_if(chain.rules, [&](const ArmingRule& rule) {
+        return std::ranges::any_of(rule.tests,
+                                   [&](const Test& t) { return contradicts(t.version, version); });
+      });
+    }
+  }
+
   // One arming base chain, the chain that spends its limit, and a chain for each direction that has exclusions.
-  void chain(const std::string& start, Place place, const std::string& name, Hook hook,
-             std::int32_t priority) {
-    ArmingChain base{.name = name, .hook = hook, .priority = priority};
+  void decider(const Decider& at, bool behind_conntrack) {
+    const Place place = at.place;
+    const std::string name(at.name), start(at.start);
+    ArmingChain base = new_chain(name, at.priority);
     const bool bridge = table_.family == Family::Bridge;
+    const bool enters = place != Place::Sent && !bridge;  // decided on before if it came by lo or a bridge
     for (const Connection& connection : wish_.excluded) exclude(base, connection);
     if (place == Place::First) {
       for (const IpVersion version : {IpVersion::V4, IpVersion::V6}) {
@@ -285,40 +211,106 @@ class Planner {
         }
       }
     }
-    if (place != Place::Sent && !bridge && !asks_in_interface()) {
-      base.rules.push_back({.tests = {{.field = Field::InName, .name = "lo"}}});
-    }
-    if (place != Place::Sent && !bridge && wish_.bridge) {
-      base.rules.push_back({.tests = {{.field = Field::InKind, .name = "bridge"}}});
-    }
     std::vector<ArmingRule> armed;
-    add_direction(base, armed, name + "-forth", direction_of(wish_.filter, wish_.after_nat, place, start),
-                  true, place);
+    add_direction(armed, name + "-forth", direction_of(wish_.filter, wish_.after_nat, place, start), true,
+                  place);
+    // Nobody before could test the interface that the filter names: lo is no interface of what is sent, and a bridge
+    // is none of its ports.
+    std::size_t asked_before = 0;
+    if (enters && asks_in_interface()) {
+      asked_before = armed.size();
+      base.rules.insert(base.rules.end(), armed.begin(), armed.end());
+    }
     if (wish_.replies) {
       if (mirrored_) {
-        add_direction(base, armed, name + "-back",
+        add_direction(armed, name + "-back",
                       direction_of(mirrored_->filter, mirrored_->ignored, place, start), false, place);
       }
       if (place != Place::Fragments) add_missing(armed, errors_about(wish_.filter, wish_.after_nat, start));
     }
-    base.rules.insert(base.rules.end(), armed.begin(), armed.end());
+    const Test from_lo{.field = Field::InName, .name = "lo"};
+    const Test from_bridge{.field = Field::InKind, .name = "bridge"};
+    if (enters) base.rules.push_back({.tests = {from_lo}});
+    if (behind_conntrack && table_.learns) {
+      // Only the tables with conntrack learn. So what came from a bridge was not asked this before; unless it was
+      // armed there for another reason.
+      if (enters && wish_.bridge) append(base.rules, seen(armed, name + "-bridged", from_bridge));
+      append(base.rules, learned_rules(End::Arm, start));
+    }
+    if (enters && wish_.bridge) base.rules.push_back({.tests = {from_bridge}});
+    base.rules.insert(base.rules.end(), armed.begin() + static_cast<std::ptrdiff_t>(asked_before),
+                      armed.end());
     // Already traced packets tell that they were here: one event, where falling through would be three.
     base.rules.emplace_back();
-    if (armed.empty() && place == Place::Fragments)
+    if (armed.empty() && place == Place::Fragments) {
       return;  // nothing of the filter can be seen in a fragment
+    }
+    FlowRules original;
+    if (behind_conntrack) {
+      original = both_ways([&](const Filter& filter, const auto& ignored) {
+        return original_rules(filter, ignored, std::string(at.start_behind));
+      });
+    }
+    std::vector<ArmingRule> seen_before;
+    if (!original.required.empty()) seen_before = seen(armed, std::string(at.behind_conntrack) + "-seen", {});
     table_.chains.push_back({.name = start, .hook = Hook::None, .arms = true});
     for (ArmingChain& sub : subchains_) table_.chains.push_back(std::move(sub));
     subchains_.clear();
     table_.chains.push_back(std::move(base));
+    if (original.required.empty()) return;
+    // Behind conntrack: whatever was decided on at the first chain passes by.
+    ArmingChain second = new_chain(at.behind_conntrack, kAfterConntrack);
+    for (const Connection& connection : wish_.excluded) exclude(second, connection);
+    second.rules.push_back({.tests = {{.field = Field::CtDirection, .low = 0, .high = 0}}});
+    if (enters) second.rules.push_back({.tests = {from_lo}});
+    append(second.rules, seen_before);
+    if (table_.learns) append(second.rules, learned_rules(End::Accept, ""));
+    append(second.rules, original.excluded);
+    append(second.rules, original.required);
+    second.rules.emplace_back();
+    table_.chains.push_back({.name = std::string(at.start_behind), .hook = Hook::None, .arms = true});
+    table_.chains.push_back(std::move(second));
   }
 
-  void add_direction(const ArmingChain& base, std::vector<ArmingRule>& armed, const std::string& subchain,
-                     Direction direction, bool forth, Place place) {
+  static void append(std::vector<ArmingRule>& rules, const std::vector<ArmingRule>& more) {
+    rules.insert(rules.end(), more.begin(), more.end());
+  }
+
+  // Rules that accept what `armed` decides on, each with `also` in front; "-forth" and "-back" under new names.
+  std::vector<ArmingRule> seen(const std::vector<ArmingRule>& armed, const std::string& prefix,
+                               const std::optional<Test>& also) {
+    std::vector<ArmingRule> rules;
+    for (ArmingRule rule : armed) {
+      if (rule.end == End::Jump) {
+        const auto of = std::ranges::find(subchains_, rule.target, &ArmingChain::name);
+        CHECK(of != subchains_.end());
+        ArmingChain copy = *of;
+        copy.name = prefix + copy.name.substr(copy.name.rfind('-'));
+        for (ArmingRule& each : copy.rules) {
+          if (each.end == End::Arm) each.end = End::Accept, each.target.clear();
+        }
+        rule.target = copy.name;
+        subchains_.push_back(std::move(copy));
+      } else {
+        rule.end = End::Accept;
+        rule.target.clear();
+      }
+      if (also) rule.tests.insert(rule.tests.begin(), *also);
+      rules.push_back(std::move(rule));
+    }
+    return rules;
+  }
+
+  void add_direction(std::vector<ArmingRule>& armed, const std::string& subchain, Direction direction,
+                     bool forth, Place place) {
     if (direction.required.empty()) return;
     if (!forth && (direction.tests_nothing || direction.unspecific) && !wish_.filter.empty()) {
       // Only interfaces, marks or a protocol were asked for: arming "the replies" would be arming everything.
-      if (place == Place::First && base.hook == Hook::Prerouting && !plan_.everything) {
-        plan_.narrower.emplace_back("replies that enter: nothing tells them from other packets when they do");
+      if (place == Place::First && table_.family != Family::Bridge && !plan_.everything) {
+        constexpr std::string_view kSaid =
+            "replies that enter: nothing tells them from other packets when they do";
+        if (std::ranges::find(plan_.narrower, kSaid) == plan_.narrower.end())
+          plan_.narrower.emplace_back(kSaid);
       }
       return;
     }
@@ -356,6 +348,7 @@ class Planner {
   std::optional<Mirrored> mirrored_;
   ArmingPlan plan_;
   ArmingTable table_;
+  FlowRules learning_;
   std::vector<ArmingChain> subchains_;
 };
 

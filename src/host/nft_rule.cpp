@@ -3,6 +3,8 @@
 #include <arpa/inet.h>
 #include <libnftnl/expr.h>
 #include <linux/netfilter.h>
+#include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -15,6 +17,7 @@
 #include <string_view>
 
 #include "base/check.h"
+#include "host/test_of.h"
 
 namespace fwtrace::host {
 
@@ -37,12 +40,12 @@ class Expressions {
     nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, key);
     nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, kRegister);
   }
-  void payload(std::uint32_t base, std::uint32_t offset, std::uint32_t length) {
+  void payload(std::uint32_t base, std::uint32_t offset, std::uint32_t length, std::uint32_t to = kRegister) {
     nftnl_expr* e = make("payload");
     nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_BASE, base);
     nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
     nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_LEN, length);
-    nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, kRegister);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_PAYLOAD_DREG, to);
   }
   void extension(std::uint8_t type, std::uint32_t offset, std::uint32_t length, std::uint32_t flags) {
     nftnl_expr* e = make("exthdr");
@@ -81,6 +84,38 @@ class Expressions {
     Bytes name(test.name.begin(), test.name.end());
     if (!test.name_prefix) name.resize(IFNAMSIZ);  // with the zeros: the whole name
     compare(NFT_CMP_EQ, name);
+  }
+  void ct(std::uint32_t key, bool original) {
+    nftnl_expr* e = make("ct");
+    nftnl_expr_set_u32(e, NFTNL_EXPR_CT_KEY, key);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_CT_DREG, kRegister);
+    if (original) nftnl_expr_set_u8(e, NFTNL_EXPR_CT_DIR, IP_CT_DIR_ORIGINAL);
+  }
+  // The packet's tuple, or that of its reply, in registers as the sets `learned4` and `learned6` have it for a key:
+  // protocol . source . source port . destination . destination port, each on a boundary of four bytes.
+  void tuple(bool v6, bool of_reply) {
+    constexpr std::uint32_t kNetwork = NFT_PAYLOAD_NETWORK_HEADER, kTransport = NFT_PAYLOAD_TRANSPORT_HEADER;
+    const std::uint32_t size = v6 ? 16 : 4, words = size / 4;
+    const std::uint32_t source = v6 ? 8 : 12, destination = source + size;
+    std::uint32_t to = NFT_REG32_00;
+    nftnl_expr* e = make("meta");
+    nftnl_expr_set_u32(e, NFTNL_EXPR_META_KEY, NFT_META_L4PROTO);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_META_DREG, to);
+    payload(kNetwork, of_reply ? destination : source, size, to += 1);
+    payload(kTransport, of_reply ? 2 : 0, 2, to += words);
+    payload(kNetwork, of_reply ? source : destination, size, to += 1);
+    payload(kTransport, of_reply ? 0 : 2, 2, to + words);
+  }
+  void update(const char* set) {
+    nftnl_expr* e = make("dynset");
+    nftnl_expr_set_str(e, NFTNL_EXPR_DYNSET_SET_NAME, set);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_OP, NFT_DYNSET_OP_UPDATE);
+    nftnl_expr_set_u32(e, NFTNL_EXPR_DYNSET_SREG_KEY, NFT_REG32_00);
+  }
+  void lookup_tuple(const char* set) {
+    nftnl_expr* e = make("lookup");
+    nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG32_00);
+    nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
   }
   void lookup(const char* set) {
     nftnl_expr* e = make("lookup");
@@ -131,19 +166,25 @@ void version(Expressions& to, Family family, IpVersion wanted) {
     to.meta(NFT_META_PROTOCOL);
     return wanted == IpVersion::V4 ? to.equal({0x08, 0x00}) : to.equal({0x86, 0xdd});
   }
+  if (family != Family::Inet) return;  // ip, ip6: it has no others
   to.meta(NFT_META_NFPROTO);
   to.equal({static_cast<std::uint8_t>(wanted == IpVersion::V4 ? NFPROTO_IPV4 : NFPROTO_IPV6)});
 }
 
-void address(Expressions& to, std::uint32_t base, std::uint32_t offset, const packet::IpPrefix& prefix) {
+// The register holds an address.
+void compare_address(Expressions& to, const packet::IpPrefix& prefix) {
   const std::size_t size = size_of(prefix.address.version);
-  to.payload(base, offset, static_cast<std::uint32_t>(size));
   const auto mask = std::span(prefix.mask.bytes).first(size);
   to.mask(mask);
   Bytes wanted(prefix.address.bytes.begin(),
                prefix.address.bytes.begin() + static_cast<std::ptrdiff_t>(size));
   for (std::size_t i = 0; i < size; ++i) wanted[i] &= mask[i];
   to.compare(NFT_CMP_EQ, wanted);
+}
+
+void address(Expressions& to, std::uint32_t base, std::uint32_t offset, const packet::IpPrefix& prefix) {
+  to.payload(base, offset, static_cast<std::uint32_t>(size_of(prefix.address.version)));
+  compare_address(to, prefix);
 }
 
 void add_test(Expressions& to, Family family, const Test& test) {
@@ -199,6 +240,33 @@ void add_test(Expressions& to, Family family, const Test& test) {
     case Field::InnerDestination: return address(to, kTransport, kQuote + (v6 ? 24 : 16), test.prefix);
     case Field::InnerSourcePort: return ports(quoted_transport);
     case Field::InnerDestinationPort: return ports(quoted_transport + 2);
+    case Field::CtDirection:
+      to.ct(NFT_CT_DIRECTION, false);
+      return to.equal({static_cast<std::uint8_t>(test.low)});
+    case Field::CtTranslated: {
+      constexpr std::uint32_t kStatus = IPS_SRC_NAT | IPS_DST_NAT;
+      std::array<std::uint8_t, 4> mask{};
+      std::memcpy(mask.data(), &kStatus, 4);
+      to.ct(NFT_CT_STATUS, false);
+      to.mask(mask);
+      return to.compare(NFT_CMP_NEQ, std::array<std::uint8_t, 4>{});
+    }
+    case Field::CtProtocol:
+      to.ct(NFT_CT_PROTOCOL, true);
+      return to.equal({static_cast<std::uint8_t>(test.low)});
+    // NFT_CT_SRC would have the length of the table's family, which inet has not.
+    case Field::CtSource:
+      to.ct(v6 ? NFT_CT_SRC_IP6 : NFT_CT_SRC_IP, true);
+      return compare_address(to, test.prefix);
+    case Field::CtDestination:
+      to.ct(v6 ? NFT_CT_DST_IP6 : NFT_CT_DST_IP, true);
+      return compare_address(to, test.prefix);
+    case Field::CtSourcePort: to.ct(NFT_CT_PROTO_SRC, true); return to.between(test.low, test.high, 2);
+    case Field::CtDestinationPort: to.ct(NFT_CT_PROTO_DST, true); return to.between(test.low, test.high, 2);
+    case Field::Learned:
+      version(to, family, test.version);
+      to.tuple(v6, false);
+      return to.lookup_tuple(learned_set(test.version));
   }
 }
 
@@ -222,6 +290,14 @@ NftRule to_nft(Family family, const std::string& table, const std::string& chain
     case ArmingRule::End::Return: to.verdict(NFT_RETURN); break;
     case ArmingRule::End::Jump: to.verdict(NFT_JUMP, rule.target); break;
     case ArmingRule::End::Arm: to.verdict(NFT_GOTO, rule.target); break;
+    case ArmingRule::End::Learn: {
+      // The version's test stands first (reply_rules.cpp), by which the set is chosen.
+      const IpVersion learned = rule.tests.front().version;
+      to.tuple(learned == IpVersion::V6, true);
+      to.update(learned_set(learned));
+      to.verdict(NF_ACCEPT);
+      break;
+    }
   }
   return made;
 }

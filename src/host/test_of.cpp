@@ -104,6 +104,39 @@ std::optional<Test> quoted_test_of(const FilterCondition& c) {
   return std::nullopt;
 }
 
+std::optional<Tests> original_tests_of(const FilterCondition& c) {
+  if (c.option == "protocol") return these({test_number(Field::CtProtocol, c.number)});
+  if (c.option == "source" || c.option == "destination") {
+    const Field field = c.option == "source" ? Field::CtSource : Field::CtDestination;
+    const Test version = test_version(c.prefix.address.version);
+    if (c.prefix.mask.bytes == packet::IpAddress{}.bytes) return these({version});
+    return these({version, test_prefix(field, c.prefix)});
+  }
+  if (c.option == "source-port" || c.option == "destination-port") {
+    const Field field = c.option == "source-port" ? Field::CtSourcePort : Field::CtDestinationPort;
+    Tests tests;
+    for (const std::uint8_t protocol : kPortProtocols) {
+      tests.alternatives.push_back(
+          {test_number(Field::CtProtocol, protocol), Test{.field = field, .low = c.low, .high = c.high}});
+    }
+    return tests;
+  }
+  if (c.option == "icmp-type" || c.option == "icmpv6-type") {
+    const bool v4 = c.option == "icmp-type";
+    const std::uint32_t type = std::uint32_t{c.number} << 8;
+    return these({test_version(v4 ? IpVersion::V4 : IpVersion::V6),
+                  test_number(Field::CtProtocol, v4 ? packet::proto::kIcmp : packet::proto::kIcmpv6),
+                  Test{.field = Field::CtDestinationPort,
+                       .low = type | c.code.value_or(0),
+                       .high = type | c.code.value_or(0xff)}});
+  }
+  // The packet's own mark, as "first" asks it: both must say the same of it.
+  if (c.option == "mark" && c.negated) {
+    return these({Test{.field = Field::Mark, .low = c.low, .high = c.high}});
+  }
+  return std::nullopt;
+}
+
 namespace {
 
 std::string print_range(std::string_view what, const Test& test) {
@@ -135,11 +168,37 @@ std::string print_test(const Test& test) {
     case Field::InnerDestination: return fmt::format("{} daddr {}", inner, packet::print_prefix(test.prefix));
     case Field::InnerSourcePort: return print_range(inner + " sport", test);
     case Field::InnerDestinationPort: return print_range(inner + " dport", test);
+    case Field::CtDirection: return fmt::format("ct direction {}", test.low == 0 ? "original" : "reply");
+    case Field::CtTranslated: return "ct status snat,dnat";
+    case Field::CtProtocol: return fmt::format("ct original protocol {}", test.low);
+    case Field::CtSource:
+      return fmt::format("ct original {} saddr {}", ip, packet::print_prefix(test.prefix));
+    case Field::CtDestination:
+      return fmt::format("ct original {} daddr {}", ip, packet::print_prefix(test.prefix));
+    case Field::CtSourcePort: return print_range("ct original proto-src", test);
+    case Field::CtDestinationPort: return print_range("ct original proto-dst", test);
+    case Field::Learned: return fmt::format("{} tuple @{}", ip, learned_set(test.version));
   }
   return "";
 }
 
 }  // namespace
+
+bool ArmingRule::needs_conntrack() const {
+  return end == End::Learn || std::ranges::any_of(tests, [](const Test& test) {
+           switch (test.field) {
+             case Field::CtDirection:
+             case Field::CtTranslated:
+             case Field::CtProtocol:
+             case Field::CtSource:
+             case Field::CtDestination:
+             case Field::CtSourcePort:
+             case Field::CtDestinationPort:
+             case Field::Learned: return true;
+             default: return false;
+           }
+         });
+}
 
 std::string print_rule(const ArmingRule& rule) {
   std::string text;
@@ -149,6 +208,7 @@ std::string print_rule(const ArmingRule& rule) {
     case ArmingRule::End::Return: return text + "return";
     case ArmingRule::End::Jump: return text + "jump " + rule.target;
     case ArmingRule::End::Arm: return text + "goto " + rule.target;
+    case ArmingRule::End::Learn: return text + "learn its reply, accept";
   }
   return text;
 }

@@ -29,9 +29,17 @@ Tests tests_of(const packet::FilterCondition& condition, Place place);
 // The same of the packet that an ICMP error quotes, its version to be filled in; nothing for what is not quoted.
 std::optional<Test> quoted_test_of(const packet::FilterCondition& condition);
 
+// The same of conntrack's original tuple, complete alternatives; nothing for what conntrack does not know (interfaces).
+std::optional<Tests> original_tests_of(const packet::FilterCondition& condition);
+
 // Protocols whose first four bytes are the ports: tcp, udp, udplite, sctp, dccp.
 inline constexpr std::array<std::uint8_t, 5> kPortProtocols{
     packet::proto::kTcp, packet::proto::kUdp, packet::proto::kUdplite, packet::proto::kSctp, 33};
+
+// "learned4", "learned6"
+constexpr const char* learned_set(packet::IpVersion version) {
+  return version == packet::IpVersion::V6 ? "learned6" : "learned4";
+}
 
 Test test_version(packet::IpVersion version);
 Test test_number(Test::Field field, std::uint32_t number);

@@ -13,10 +13,12 @@ constexpr auto kRows = std::to_array<MarkerRow>({
     {"start-fragment", Hook::Prerouting, Marker::Start, "came in, as a later fragment"},
     {"start-original", Hook::Prerouting, Marker::Start, "came in, armed behind conntrack", true},
     {"start-sent", Hook::Output, Marker::Start, "sent from here"},
+    {"start-original-sent", Hook::Output, Marker::Start, "sent from here, armed behind conntrack"},
     {"first", Hook::Prerouting, Marker::Again, "came in again"},
     {"fragments", Hook::Prerouting, Marker::Passing, "after defragmentation"},
     {"original", Hook::Prerouting, Marker::Passing, "after conntrack"},
     {"sent", Hook::Output, Marker::Again, "sent from here again"},
+    {"original-sent", Hook::Output, Marker::Passing, "after conntrack of output"},
     {"after-conntrack", Hook::Prerouting, Marker::Passing, "after conntrack"},
     {"after-dnat", Hook::Prerouting, Marker::Passing, "after DNAT"},
     {"delivered", Hook::Input, Marker::Delivered, "behind all of input"},
@@ -35,9 +37,14 @@ bool is_our_table(std::string_view table) {
 
 std::optional<MarkerRow> find_marker(std::string_view table, std::string_view chain) {
   if (!is_our_table(table)) return std::nullopt;
-  const auto* const row = std::ranges::find(kRows, chain, &MarkerRow::chain);
-  if (row == kRows.end()) return std::nullopt;
+  const MarkerRow* const row = find_marker_row(chain);
+  if (row == nullptr) return std::nullopt;
   return *row;
+}
+
+const MarkerRow* find_marker_row(std::string_view chain) {
+  const auto* const row = std::ranges::find(kRows, chain, &MarkerRow::chain);
+  return row == kRows.end() ? nullptr : row;
 }
 
 }  // namespace fwtrace::trace

@@ -30,5 +30,7 @@ struct MarkerRow {
 bool is_our_table(std::string_view table);
 // The row of a chain of ours; nothing for a chain's name that we do not use (it has still no meaning for users).
 std::optional<MarkerRow> find_marker(std::string_view table, std::string_view chain);
+// The same for whoever makes these chains.
+const MarkerRow* find_marker_row(std::string_view chain);
 
 }  // namespace fwtrace::trace

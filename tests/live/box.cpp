@@ -174,12 +174,16 @@ host::ArmingPlan plan(const std::vector<std::string>& words, bool bridge, bool r
 
 base::Result<std::unique_ptr<Live>> arm(const std::vector<std::string>& words, host::ArmingLimits limits,
                                         bool try_owner, bool bridge, bool replies) {
+  return arm(plan(words, bridge, replies), limits, try_owner);
+}
+
+base::Result<std::unique_ptr<Live>> arm(const host::ArmingPlan& plan, host::ArmingLimits limits, bool try_owner) {
   TRY(host::NetlinkSocket socket, host::NetlinkSocket::open());
   socket.grow_buffer(std::size_t{64} << 20);
   TRY(const host::Group0 group, host::bind_group0(socket));
   host::join_nft_trace(socket);
   auto place = std::make_unique<host::NetlinkSocket>(std::move(socket));
-  TRY(host::Arming arming, host::Arming::arm(*place, plan(words, bridge, replies), limits,
+  TRY(host::Arming arming, host::Arming::arm(*place, plan, limits,
                                              host::Arming::table_name(getpid()), try_owner));
   return std::unique_ptr<Live>(new Live{std::move(place), group, std::move(arming)});
 }

@@ -62,6 +62,8 @@ struct Live {
 base::Result<std::unique_ptr<Live>> arm(const std::vector<std::string>& filter_words,
                                         host::ArmingLimits limits = {}, bool try_owner = true,
                                         bool bridge = false, bool replies = true);
+base::Result<std::unique_ptr<Live>> arm(const host::ArmingPlan& plan, host::ArmingLimits limits = {},
+                                        bool try_owner = true);
 host::ArmingPlan plan(const std::vector<std::string>& filter_words, bool bridge = false, bool replies = true);
 
 // Events that arrive until nothing came for `quiet_ms`.
