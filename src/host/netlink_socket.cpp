@@ -31,8 +31,9 @@ void NetlinkRequest::finish() {
   nlmsghdr header{};
   std::memcpy(&header, buffer_.data() + used_, sizeof header);
   CHECK(header.nlmsg_len >= sizeof header && header.nlmsg_len <= kRoom);
-  const bool dumps =
-      header.nlmsg_type >> 8 == NFNL_SUBSYS_NFTABLES && (header.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
+  const int subsystem = header.nlmsg_type >> 8;
+  const bool dumps = (subsystem == NFNL_SUBSYS_NFTABLES || subsystem == NFNL_SUBSYS_HOOK) &&
+                     (header.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP;
   labels_.back().answered = dumps || (header.nlmsg_flags & NLM_F_ACK) != 0;
   used_ += NLMSG_ALIGN(header.nlmsg_len);
   buffer_.resize(used_);
