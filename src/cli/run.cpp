@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "cli/doctor.h"
 #include "cli/explain.h"
 #include "cli/messages.h"
 #include "cli/version.h"
@@ -16,7 +17,7 @@ struct Command {
   const CommandRow& row;
   int (*run)(const std::vector<std::string>&, World&);
 };
-const Command kCommands[] = {{kExplain, &explain}};
+const Command kCommands[] = {{kExplain, &explain}, {kDoctor, &doctor}};
 
 // How many letters to add, drop, change or swap to make one word of the other.
 std::size_t distance(std::string_view a, std::string_view b) {
@@ -77,7 +78,7 @@ int run(const std::vector<std::string>& args, World& world) {
     if (command.row.name == name) return command.run(rest, world);
   }
   const std::string list = "\"fwtrace --help\" lists the commands";
-  for (const std::string_view later : {"trace", "predict", "check", "rules", "snapshot", "doctor"}) {
+  for (const std::string_view later : {"trace", "predict", "check", "rules", "snapshot"}) {
     if (name == later)
       return report_error(world,
                           {base::ErrorKind::Usage, "\"" + name + "\" is not in this version yet", {list}});
