@@ -22,14 +22,14 @@ namespace fwtrace::host {
 struct LegacyTables {
   bool present = false;   // the kernel has it loaded (ip_tables, ip6_tables)
   bool readable = false;  // its tables may be read
-  std::vector<std::string> tables;
+  std::vector<std::string> tables = {};
   std::uint64_t rules = 0;
 };
 
 struct OtherNamespace {
-  std::string name;     // of `ip netns`, else ""
-  int pid = 0;          // the lowest process number in it; 0 = none
-  std::string process;  // its name
+  std::string name = {};     // of `ip netns`, else ""
+  int pid = 0;               // the lowest process number in it; 0 = none
+  std::string process = {};  // its name
   std::size_t processes = 0;
 };
 
@@ -37,8 +37,8 @@ struct OtherNamespace {
 struct KernelLogPlace {
   enum class Kind : std::uint8_t { File, Journal, Ring };  // a syslog daemon's file, journald, dmesg alone
   Kind kind = Kind::Ring;
-  std::string file;    // of File
-  std::string daemon;  // "rsyslogd"
+  std::string file = {};    // of File
+  std::string daemon = {};  // "rsyslogd"
 };
 
 struct Facts {

@@ -10,12 +10,12 @@ namespace fwtrace::host {
 
 struct Link {
   int index = 0;
-  std::string name, kind;  // "eth0"; "bridge", "veth" …, "" for hardware
-  std::string bridge;      // whose port it is
-  std::string xdp;         // "driver", "generic", "hardware"; "" = no program
+  std::string name = {}, kind = {};  // "eth0"; "bridge", "veth" …, "" for hardware
+  std::string bridge = {};           // whose port it is
+  std::string xdp = {};              // "driver", "generic", "hardware"; "" = no program
   std::uint32_t xdp_program = 0;
-  std::vector<std::string>
-      ingress;  // what sees packets before netfilter: "tc filter 'bpf'", "tcx program 12"
+  // What sees packets before netfilter: "tc filter 'bpf'", "tcx program 12".
+  std::vector<std::string> ingress = {};
   bool operator==(const Link&) const = default;
 };
 std::vector<Link> read_links();

@@ -32,8 +32,8 @@ struct LoggingRule {
 // A flowtable of nft: connections in it pass no hook but ingress.
 struct Flowtable {
   std::string family, table, name;
-  std::string devices;   // "eth0, eth1"
-  bool offload = false;  // to the network card
+  std::string devices = {};  // "eth0, eth1"
+  bool offload = false;      // to the network card
   bool operator==(const Flowtable&) const = default;
 };
 

@@ -19,7 +19,7 @@ struct SelfTest {
   bool legacy_wanted = false;                               // there is a legacy table to trace in
   std::uint64_t nft_events = 0, legacy_events = 0, lost = 0;
   std::uint64_t microseconds = 0;  // from sending the packet to its last event
-  std::string problem;             // one line; "" = none
+  std::string problem = {};        // one line; "" = none
 
   bool passed() const {
     return problem.empty() && start && delivered && nft_rule && (!legacy_wanted || legacy_events > 0);
