@@ -36,7 +36,8 @@ Live::Live(World& world, const Showing& showing, const base::Sources& sources, b
       showing_(showing),
       sources_(sources),
       versions_([this](base::Diagnostic d) { warnings_.push_back(std::move(d)); }),
-      grouper_(seen_, summary_, [this](Journey& j) { take(j); }, limits()),
+      grouper_(
+          seen_, summary_, [this](Journey& j) { take(j); }, limits()),
       shower_(world, showing, sources) {
   if (replies && !showing.filter.empty()) {
     if (auto mirrored = host::mirror(showing.filter, {})) {

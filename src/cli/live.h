@@ -34,7 +34,8 @@ class Live final : public trace::Sink {
   void loss(const trace::Loss& loss) override;
   void diagnostic(base::Diagnostic diagnostic) override;
 
-  void lost(std::uint64_t messages, const base::Stamp& time);  // by the socket: exact, legacy and nft together
+  void lost(std::uint64_t messages,
+            const base::Stamp& time);  // by the socket: exact, legacy and nft together
   void generation(std::uint32_t generation) { versions_.saw_generation(grouper_.events(), generation); }
   std::uint64_t events() const { return grouper_.events(); }
   // `begun`: events() when the capture was begun.
@@ -64,7 +65,8 @@ class Live final : public trace::Sink {
 
   static constexpr std::size_t kMaxWaiting = 4096;  // beyond that the rules are taken as they were last seen
   static constexpr std::int64_t kMaxWait = 2'000'000;
-  static constexpr std::int64_t kLossReach = 300'000;  // so long after a loss was told its hole may still be queued
+  static constexpr std::int64_t kLossReach =
+      300'000;  // so long after a loss was told its hole may still be queued
 
   World& world_;
   const Showing& showing_;

@@ -51,7 +51,7 @@ base::Result<ruleset::Rulebook> read_rule_files(const std::vector<std::string>& 
     const ruleset::RulesFound found = ruleset::read_rules(text, source, path, book, diagnostics);
     legacy_warning |= found.legacy_tables_warning;
     if (found.rules + found.chains + found.tables > 0) continue;
-    if (found.looks_like_nft)
+    if (found.is_nft_json)
       return base::fail(base::ErrorKind::Input, "\"" + path + "\" is an nft ruleset, which is not read yet",
                         {"the lines of nft monitor trace carry the rules' text themselves: leave out --rules",
                          "for rules that iptables wrote: iptables-save > rules.save"});

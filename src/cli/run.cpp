@@ -8,6 +8,7 @@
 #include "cli/doctor.h"
 #include "cli/explain.h"
 #include "cli/messages.h"
+#include "cli/trace.h"
 #include "cli/version.h"
 
 namespace fwtrace::cli {
@@ -17,7 +18,7 @@ struct Command {
   const CommandRow& row;
   int (*run)(const std::vector<std::string>&, World&);
 };
-const Command kCommands[] = {{kExplain, &explain}, {kDoctor, &doctor}};
+const Command kCommands[] = {{kTrace, &trace_live}, {kExplain, &explain}, {kDoctor, &doctor}};
 
 // How many letters to add, drop, change or swap to make one word of the other.
 std::size_t distance(std::string_view a, std::string_view b) {
@@ -48,6 +49,8 @@ std::string overview() {
       "\n  fwtrace COMMAND --help    options and examples\n"
       "  fwtrace --version\n\n"
       "start here:\n"
+      "  sudo fwtrace -p tcp --dport 80                          what happens to these packets, live\n"
+      "  sudo fwtrace doctor                                     if nothing appears\n"
       "  fwtrace explain /var/log/kern.log --rules rules.save    (iptables-save > rules.save)\n";
   return out;
 }
@@ -78,15 +81,13 @@ int run(const std::vector<std::string>& args, World& world) {
     if (command.row.name == name) return command.run(rest, world);
   }
   const std::string list = "\"fwtrace --help\" lists the commands";
-  for (const std::string_view later : {"trace", "predict", "check", "rules", "snapshot"}) {
+  if (first.starts_with("-") || first == "!") return trace_live(args, world);
+  for (const std::string_view later : {"predict", "check", "rules", "snapshot"}) {
     if (name == later)
       return report_error(world,
                           {base::ErrorKind::Usage, "\"" + name + "\" is not in this version yet", {list}});
   }
   std::vector<std::string> hints;
-  if (first.starts_with("-"))
-    hints.push_back("this version reads logs; it does not trace live yet: fwtrace explain FILE " + first +
-                    " …");
   for (const Command& command : kCommands) {
     if (distance(name, command.row.name) <= 2)
       hints.push_back("did you mean \"" + std::string(command.row.name) + "\"?");

@@ -4,6 +4,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <thread>
@@ -17,6 +18,7 @@
 #include "host/after_nat.h"
 #include "host/capture_rules.h"
 #include "host/conntrack.h"
+#include "host/links.h"
 #include "host/namespace.h"
 #include "host/own_ssh.h"
 #include "host/tracing.h"
@@ -172,7 +174,12 @@ class Session {
     }
     live_.set_raw_shift(tracing_->raw_shift());
     if (writer_) writer_->capture(to_recorded(capture, 0, now_stamp()));
-    capturer_ = std::make_unique<host::RulesCapturer>();
+    auto capturer = host::RulesCapturer::start();
+    if (!capturer) {
+      tracing_->stop();
+      return report_error(world_, capturer.error());
+    }
+    capturer_ = std::move(*capturer);
     say_header();
     listen();
     return end();
@@ -188,7 +195,8 @@ class Session {
     head.start = now_stamp();
     head.version = kVersion;
     utsname names{};
-    if (uname(&names) == 0) head.host = names.nodename, head.kernel = names.release, head.machine = names.machine;
+    if (uname(&names) == 0)
+      head.host = names.nodename, head.kernel = names.release, head.machine = names.machine;
     head.words = words_;
     writer_ = std::make_unique<trace::RecordingWriter>(file_->out(), head);
     return std::nullopt;
@@ -199,7 +207,8 @@ class Session {
     wish.arming.filter = settings_.showing.filter;
     wish.arming.replies = settings_.replies;
     wish.arming.excluded = host::find_own_ssh(static_cast<int>(::getpid()));
-    wish.arming.bridge = host::has_bridges();
+    wish.arming.bridge =
+        std::ranges::any_of(host::read_links(), [](const host::Link& link) { return link.kind == "bridge"; });
     if (const ruleset::Rulebook* book = live_.rules().newest()) {
       wish.arming.conntrack = host::find_conntrack_here(*book);
       const auto own = host::find_own_addresses();
@@ -225,7 +234,8 @@ class Session {
     if (settings_.showing.most != 0)
       line += base::with_commas(settings_.showing.most) +
               (settings_.showing.most == 1 ? " packet, " : " packets, ");
-    if (settings_.time) line += base::with_commas(static_cast<std::uint64_t>(settings_.time->count()) / 1000) + " s or ";
+    if (settings_.time)
+      line += base::with_commas(static_cast<std::uint64_t>(settings_.time->count()) / 1000) + " s or ";
     else if (settings_.showing.most != 0) line.replace(line.size() - 2, 2, " or ");
     line += settings_.showing.most == 0 && !settings_.time ? "Ctrl-C" : "Ctrl-C";
     world_.err.append(base::to_printable(line) + "\n");
@@ -386,12 +396,13 @@ class Session {
 
 }  // namespace
 
-const CommandRow kTrace = {"trace",
-                           "FILTER",
-                           "what happens to these packets on this machine, live (the word trace may be left out)",
-                           kOptions,
-                           kExamples,
-                           true};
+const CommandRow kTrace = {
+    "trace",
+    "FILTER",
+    "what happens to these packets on this machine, live (the word trace may be left out)",
+    kOptions,
+    kExamples,
+    true};
 
 int trace_live(const std::vector<std::string>& args, World& world) {
   const auto taken = packet::take_filter(args, options_with_value(kTrace));
@@ -404,13 +415,12 @@ int trace_live(const std::vector<std::string>& args, World& world) {
   }
   const auto settings = to_settings(*options, taken->filter, world);
   if (!settings) return report_error(world, settings.error());
-  std::optional<host::EnterNamespace> inside;
   if (!settings->where.empty()) {
     const auto target = host::NetworkNamespace::find(settings->where);
     if (!target) return report_error(world, target.error());
     auto entered = host::EnterNamespace::enter(*target);
     if (!entered) return report_error(world, entered.error());
-    inside.emplace(std::move(*entered));
+    entered->stay();  // tracing gives up the right to go back
   }
   return Session(world, *settings, args).run();
 }

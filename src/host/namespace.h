@@ -43,6 +43,8 @@ class EnterNamespace {
   EnterNamespace(EnterNamespace&&) noexcept = default;
   EnterNamespace& operator=(EnterNamespace&&) = delete;
   ~EnterNamespace();
+  // Never goes back: for who gives up the right to (CAP_SYS_ADMIN).
+  void stay() { back_.close(); }
 
  private:
   explicit EnterNamespace(Fd back) : back_(std::move(back)) {}

@@ -84,9 +84,7 @@ void set_target(Translation& to, std::string_view text) {
   to.high_port = 0xffff;
 }
 
-Translation anything(bool source) {
-  return {.source = source, .address = Address::Any, .ports_kept = false};
-}
+Translation anything(bool source) { return {.source = source, .address = Address::Any, .ports_kept = false}; }
 
 // The value behind an option, or "".
 std::string_view value_of(const Words& words, std::string_view option) {

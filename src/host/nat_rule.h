@@ -20,7 +20,7 @@ struct Translation {
   };
   bool source = false;                                  // else the destination
   packet::IpVersion version = packet::IpVersion::None;  // None: either
-  std::optional<std::uint8_t> protocol = std::nullopt;                 // the only one that can meet the rule, if it says so
+  std::optional<std::uint8_t> protocol = std::nullopt;  // the only one that can meet the rule, if it says so
   Address address = Address::Kept;
   packet::IpAddress low = {}, high = {};  // of Range
   bool ports_kept = true;

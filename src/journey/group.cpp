@@ -19,9 +19,10 @@ constexpr std::uint64_t kNearEvents =
     64;  // so near the end of a file a packet may have been cut, if the clock
 constexpr std::int64_t kNearMicros = 10'000;  // says that it is also this near
 constexpr std::size_t kSameKeySearch =
-    32;                                   // how many journeys with the same identity are asked, newest first
-constexpr std::size_t kWeakSearch = 64;   // how many of the newest journeys a damaged line is held against
-constexpr std::int64_t kLossReachUs = 100'000;  // live: what begins so soon behind a loss may have begun in it
+    32;                                  // how many journeys with the same identity are asked, newest first
+constexpr std::size_t kWeakSearch = 64;  // how many of the newest journeys a damaged line is held against
+constexpr std::int64_t kLossReachUs =
+    100'000;                              // live: what begins so soon behind a loss may have begun in it
 constexpr std::uint64_t kLossReach = 64;  // events before a loss whose journeys it may have hurt
 
 bool came_in_by_lo(const Event& event) { return event.packet != nullptr && event.packet->in.text() == "lo"; }
@@ -422,7 +423,9 @@ void Grouper::tick(std::int64_t now_us) {
   std::deque<std::unique_ptr<Open>> all = std::move(queue_);
   queue_.clear();
   for (auto& open : all) {
-    if (is_over(*open)) give(std::move(open));
+    // In the order in which they began, unless one before it waits for long.
+    const bool in_turn = left.empty() || now_us - open->last_tick >= patience_.turn_us;
+    if (in_turn && is_over(*open)) give(std::move(open));
     else left.push_back(std::move(open));
   }
   queue_ = std::move(left);

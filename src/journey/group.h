@@ -47,6 +47,7 @@ struct GroupLimits {
 struct LivePatience {
   std::int64_t over_us = 20'000;  // its exit was seen: only copies can follow
   std::int64_t silent_us = 60'000;
+  std::int64_t turn_us = 100'000;  // so long it waits for those that began before it
   std::int64_t queued_us = 1'000'000;
 };
 

@@ -37,13 +37,12 @@ struct Summary {
 
   // Live tracing.
   bool live = false;
-  std::uint64_t matched = 0, armed = 0;       // packets, by the counters of the arming rules
-  std::uint64_t started = 0, unstarted = 0;   // packets of ours seen: from where we armed them; without that, by a loss
-  std::uint64_t foreign = 0;                  // packets that other rules than ours traced
+  std::uint64_t matched = 0, armed = 0;  // packets, by the counters of the arming rules
+  std::uint64_t started = 0,
+                unstarted = 0;  // packets of ours seen: from where we armed them; without that, by a loss
+  std::uint64_t foreign = 0;    // packets that other rules than ours traced
   // Armed packets of which no event came.
-  std::uint64_t wholly_lost() const {
-    return armed > started + unstarted ? armed - started - unstarted : 0;
-  }
+  std::uint64_t wholly_lost() const { return armed > started + unstarted ? armed - started - unstarted : 0; }
 
   // Input.
   std::uint64_t events = 0;                               // events read

@@ -299,6 +299,17 @@ void write_json(base::Output& out, const Summary& summary, const base::Sources& 
     json.field("ends_early", summary.ends_early);
     json.field("overlaps_loss", summary.overlap_loss);
     json.field("damaged", summary.damaged);
+    if (summary.live) {
+      json.key("live");
+      json.begin_object();
+      json.field("matched", summary.matched);
+      json.field("armed", summary.armed);
+      json.field("seen_from_start", summary.started);
+      json.field("seen_without_start", summary.unstarted);
+      json.field("wholly_lost", summary.wholly_lost());
+      json.field("foreign", summary.foreign);
+      json.end_object();
+    }
     write_deciders(json, summary);
     write_input(json, summary);
     write_losses(json, summary, sources);

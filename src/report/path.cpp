@@ -120,6 +120,7 @@ void Path::walk_line(std::string_view heading, std::uint32_t first, std::uint32_
 
 // "+12 µs" since the first step; only from clocks that are finer than a step.
 std::string Path::offset_of(const Step& step) const {
+  if (journey_.live) return {};  // nft's events carry no time: when we read them is not when they were
   const base::Stamp& began = journey_.steps.front().time;
   const auto fine = [](const base::Stamp& s) { return s.uptime_us != base::Stamp::kNone || !s.seconds_only; };
   if (!fine(began) || !fine(step.time)) return {};

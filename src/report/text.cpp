@@ -240,7 +240,7 @@ void TextReport::journey(const Journey& journey) {
 }
 
 void TextReport::finish(const journey::Summary& summary) {
-  while (const auto folded = impl_->fold.take()) impl_->block(*folded);
+  while (const auto folded = impl_->style.live ? std::nullopt : impl_->fold.take()) impl_->block(*folded);
   append_summary(impl_->out.buffer(), summary, impl_->sources, impl_->style);
   impl_->out.wrote();
 }

@@ -74,11 +74,13 @@ class SummaryText {
 
   void append() {
     const auto deciders = summary_.sorted();
-    if (summary_.journeys == 0) nothing();
+    if (summary_.live && summary_.shown == 0) nothing_live();
+    else if (summary_.journeys == 0) nothing();
     else if (summary_.shown == 0)
       line(0, "no packet passed the filter: " + count_of(summary_.journeys, "packet was", "packets were") +
                   " traced · " + print_losses(summary_));
     else line(0, print_counts(summary_, deciders));
+    if (summary_.live) arming();
     if (style_.detail == TextStyle::Detail::Quiet) return;
     if (summary_.shown > 1) busiest(deciders);
     weak_points();
@@ -93,6 +95,31 @@ class SummaryText {
     out_.append(indent, ' ');
     append_wrapped(out_, text, indent, indent + 4, style_.width);
     out_ += '\n';
+  }
+
+  void nothing_live() {
+    std::string text = "no packet";
+    if (summary_.matched == 0 && summary_.armed == 0) text += " met the filter";
+    else text += " to show: " + count_of(summary_.armed, "packet was", "packets were") + " traced";
+    line(0, text + " · " + print_losses(summary_));
+    if (summary_.matched == 0 && summary_.armed == 0)
+      line(
+          0,
+          "hint: is it this machine, this network namespace (-N), and these words? \"fwtrace doctor\" says what "
+          "may keep packets from being seen");
+  }
+
+  // What the kernel counted, where it is more than what is shown.
+  void arming() {
+    if (summary_.matched > summary_.armed)
+      line(2, count_of(summary_.matched - summary_.armed, "more packet", "more packets") +
+                  " met the filter, over the rate: not traced (--rate)");
+    if (summary_.wholly_lost() > 0)
+      line(2, count_of(summary_.wholly_lost(), "traced packet", "traced packets") +
+                  " wholly lost: no event of " + (summary_.wholly_lost() == 1 ? "it" : "them") + " arrived");
+    if (summary_.foreign > 0)
+      line(2, count_of(summary_.foreign, "packet", "packets") +
+                  " traced by rules that are not ours: not shown; \"fwtrace doctor\" names them");
   }
 
   // No journey: what was in the input instead?
@@ -148,7 +175,7 @@ class SummaryText {
     const auto part = [&](std::uint64_t count, std::string_view one, std::string_view many) {
       if (count != 0) parts.push_back(count_of(count, one, many));
     };
-    part(summary_.starts_late, "starts late", "start late");
+    if (!summary_.live) part(summary_.starts_late, "starts late", "start late");
     part(summary_.ends_early, "stops early", "stop early");
     part(summary_.overlap_loss, "overlaps a loss", "overlap a loss");
     part(summary_.damaged, "has damaged lines", "have damaged lines");

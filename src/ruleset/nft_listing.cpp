@@ -138,7 +138,8 @@ void NftListing::open_table(std::string_view text, std::optional<std::uint64_t> 
   level_ = Level::Table;
 }
 
-void NftListing::open_chain(std::string_view name, std::optional<std::uint64_t> handle, std::string_view text) {
+void NftListing::open_chain(std::string_view name, std::optional<std::uint64_t> handle,
+                            std::string_view text) {
   Chain& made = table().chains.emplace_back();
   made.name = without_quotes(trim(name));
   made.handle = handle.value_or(0);
@@ -170,8 +171,9 @@ std::string_view NftListing::table_part(std::string_view text, std::optional<std
   const std::size_t end = std::min(text.find(';'), text.find('}'));
   if (text.starts_with("comment ")) {
     const std::size_t quote = text.find('"', text.find('"') + 1);
-    return text.find('"') == std::string_view::npos || quote == std::string_view::npos ? ""
-                                                                                       : text.substr(quote + 1);
+    return text.find('"') == std::string_view::npos || quote == std::string_view::npos
+               ? ""
+               : text.substr(quote + 1);
   }
   if (brace != std::string_view::npos && brace < end) {
     level_ = Level::Body;

@@ -107,7 +107,8 @@ Ending ending_of(const std::vector<Word>& words, std::string_view body) {
   for (std::size_t i = 0; i + 1 < count; ++i) {
     const bool jumps = is_plain(words, i, "jump") || is_plain(words, i, "goto");
     if (!jumps || is_value(words, i)) continue;
-    const std::string_view name = body.substr(static_cast<std::size_t>(words[i + 1].text.data() - body.data()));
+    const std::string_view name =
+        body.substr(static_cast<std::size_t>(words[i + 1].text.data() - body.data()));
     if (name.find_first_of(" \t") != std::string_view::npos) continue;
     return {words[i].text == "jump" ? Effect::Jump : Effect::Goto, std::string(name)};
   }
@@ -132,9 +133,10 @@ std::optional<bool> is_conditional(const std::vector<Word>& words, const Ending&
   if (ending.effect != Effect::Continue && ending_at(words, i)) return false;
   if (is_plain(words, i, "jump") || is_plain(words, i, "goto")) return false;
   static constexpr auto kSelectors = std::to_array<std::string_view>(
-      {"ip",   "ip6",  "tcp",   "udp",   "icmp",    "icmpv6", "ether", "vlan",   "arp",    "iifname",
-       "iif",  "oif",  "oifname", "fib", "sctp",    "udplite", "dccp", "esp",    "ah",     "th",
-       "socket", "rt", "ipsec", "iiftype", "oiftype", "limit", "ibrname", "obrname", "iifgroup", "oifgroup"});
+      {"ip",      "ip6",     "tcp",     "udp",     "icmp",     "icmpv6",  "ether", "vlan",
+       "arp",     "iifname", "iif",     "oif",     "oifname",  "fib",     "sctp",  "udplite",
+       "dccp",    "esp",     "ah",      "th",      "socket",   "rt",      "ipsec", "iiftype",
+       "oiftype", "limit",   "ibrname", "obrname", "iifgroup", "oifgroup"});
   if (!words[i].quoted && std::ranges::find(kSelectors, words[i].text) != kSelectors.end()) return true;
   return std::nullopt;
 }

@@ -24,7 +24,7 @@ std::optional<Counters> parse_counters(std::string_view text);  // "[12:840]"
 
 class Reader {
  public:
-  Reader(std::uint32_t source, base::Diagnostics& diagnostics) 
+  Reader(std::uint32_t source, base::Diagnostics& diagnostics)
       : source_(source), diagnostics_(diagnostics), nft_(source, diagnostics) {}
 
   void read(std::string_view text, bool skip);

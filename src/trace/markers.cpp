@@ -13,7 +13,7 @@ constexpr auto kRows = std::to_array<MarkerRow>({
     {"start-fragment", Hook::Prerouting, Marker::Start, "came in, as a later fragment"},
     {"start-original", Hook::Prerouting, Marker::Start, "came in, armed behind conntrack", true},
     {"start-sent", Hook::Output, Marker::Start, "sent from here"},
-    {"start-original-sent", Hook::Output, Marker::Start, "sent from here, armed behind conntrack"},
+    {"start-original-sent", Hook::Output, Marker::Start, "sent from here, armed behind conntrack", true},
     {"first", Hook::Prerouting, Marker::Again, "came in again"},
     {"fragments", Hook::Prerouting, Marker::Passing, "after defragmentation"},
     {"original", Hook::Prerouting, Marker::Passing, "after conntrack"},

@@ -66,6 +66,7 @@ struct RecordedCapture {
   base::Stamp time;
   std::vector<Listing> listings;
   std::uint32_t generation_before = 0, generation_after = 0;
+  std::uint64_t begun = 0;  // how many events had been read when it was begun; it was done where it stands
   std::vector<std::string> problems;
   bool operator==(const RecordedCapture&) const = default;
 };

@@ -248,6 +248,7 @@ struct RecordingReader::Impl {
     capture.time = time;
     capture.generation_before = take.number<std::uint32_t>();
     capture.generation_after = take.number<std::uint32_t>();
+    capture.begun = take.number<std::uint64_t>();
     std::size_t all = 0;
     auto left = take.number<std::uint32_t>();
     if (left > kMaxListings) return false;

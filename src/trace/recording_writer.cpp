@@ -108,6 +108,7 @@ void RecordingWriter::capture(const RecordedCapture& capture) {
   std::string payload;
   put(payload, capture.generation_before);
   put(payload, capture.generation_after);
+  put(payload, capture.begun);
   put(payload, static_cast<std::uint32_t>(listings.size()));
   for (const RecordedCapture::Listing& listing : listings) {
     put_text(payload, listing.command);

@@ -177,14 +177,15 @@ base::Result<std::unique_ptr<Live>> arm(const std::vector<std::string>& words, h
   return arm(plan(words, bridge, replies), limits, try_owner);
 }
 
-base::Result<std::unique_ptr<Live>> arm(const host::ArmingPlan& plan, host::ArmingLimits limits, bool try_owner) {
+base::Result<std::unique_ptr<Live>> arm(const host::ArmingPlan& plan, host::ArmingLimits limits,
+                                        bool try_owner) {
   TRY(host::NetlinkSocket socket, host::NetlinkSocket::open());
   socket.grow_buffer(std::size_t{64} << 20);
   TRY(const host::Group0 group, host::bind_group0(socket));
   host::join_nft_trace(socket);
   auto place = std::make_unique<host::NetlinkSocket>(std::move(socket));
-  TRY(host::Arming arming, host::Arming::arm(*place, plan, limits,
-                                             host::Arming::table_name(getpid()), try_owner));
+  TRY(host::Arming arming,
+      host::Arming::arm(*place, plan, limits, host::Arming::table_name(getpid()), try_owner));
   return std::unique_ptr<Live>(new Live{std::move(place), group, std::move(arming)});
 }
 

@@ -27,7 +27,8 @@ using Strings = std::vector<std::string>;
 // A socket with an address of its own, made in some namespace.
 class Peer {
  public:
-  Peer(int type, const std::string& address, std::uint16_t port) : v6_(address.find(':') != std::string::npos) {
+  Peer(int type, const std::string& address, std::uint16_t port)
+      : v6_(address.find(':') != std::string::npos) {
     fd_ = host::Fd(::socket(v6_ ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0));
     const int on = 1;
     setsockopt(fd_.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
@@ -103,10 +104,12 @@ class NatTest : public testing::TestWithParam<System> {
     ASSERT_TRUE(server);
     server_ = std::move(*server);
     ASSERT_EQ(setns(box->fd(), CLONE_NEWNET), 0);
-    ASSERT_EQ(Box::run("ip link add vm0 type veth peer name vm1 netns /proc/" + std::to_string(getpid()) + "/fd/" +
-                       std::to_string(server_->fd()) +
-                       " && ip addr add 10.7.0.1/24 dev vm0 && ip addr add fd07::1/64 dev vm0 nodad && ip link set vm0 up"),
-              "");
+    ASSERT_EQ(
+        Box::run(
+            "ip link add vm0 type veth peer name vm1 netns /proc/" + std::to_string(getpid()) + "/fd/" +
+            std::to_string(server_->fd()) +
+            " && ip addr add 10.7.0.1/24 dev vm0 && ip addr add fd07::1/64 dev vm0 nodad && ip link set vm0 up"),
+        "");
     const auto inside = host::EnterNamespace::enter(*server_);
     ASSERT_EQ(Box::run("ip link set lo up && ip addr add 10.7.0.2/24 dev vm1 && "
                        "ip addr add fd07::2/64 dev vm1 nodad && ip link set vm1 up && "
@@ -126,8 +129,8 @@ class NatTest : public testing::TestWithParam<System> {
       read(Box::run("ip" + number + "tables-nft-save"), v6);
     } else {
       const bool source = nft_chain == "postrouting";
-      ASSERT_EQ(Box::run("nft 'table ip" + number + " mynat { chain c { type nat hook " + nft_chain + " priority " +
-                         (source ? "100" : "-100") + "; " + nft_rule + "; }; }'"),
+      ASSERT_EQ(Box::run("nft 'table ip" + number + " mynat { chain c { type nat hook " + nft_chain +
+                         " priority " + (source ? "100" : "-100") + "; " + nft_rule + "; }; }'"),
                 "");
       ruleset::Rule rule;
       rule.text = nft_rule;
@@ -157,11 +160,13 @@ class NatTest : public testing::TestWithParam<System> {
     EXPECT_TRUE(own);
     wish.after_nat = host::find_after_nat(wish.filter, book_, *own);
     wish.conntrack = host::find_conntrack_here(book_);
-    EXPECT_EQ(Box::run("nft 'table inet judge { counter judged {}; chain in { type filter hook prerouting priority -600; "
-                       "iifname != lo " +
-                       judged + " counter name judged; }; chain out { type filter hook output priority -600; " + judged +
-                       " counter name judged; }; }'"),
-              "");
+    EXPECT_EQ(
+        Box::run(
+            "nft 'table inet judge { counter judged {}; chain in { type filter hook prerouting priority -600; "
+            "iifname != lo " +
+            judged + " counter name judged; }; chain out { type filter hook output priority -600; " + judged +
+            " counter name judged; }; }'"),
+        "");
     auto live = arm(host::plan_arming(wish), {.rate = 10'000, .burst = 1000});
     EXPECT_TRUE(live) << (live ? "" : live.error().message);
     if (!live) return nullptr;
@@ -183,8 +188,9 @@ class NatTest : public testing::TestWithParam<System> {
     EXPECT_TRUE(counters);
     EXPECT_EQ(counters->matched, judged()) << testing::PrintToString(chains);
     EXPECT_EQ(counters->armed, judged());
-    EXPECT_EQ(chains["start"] + chains["start-original"] + chains["start-sent"] + chains["start-original-sent"],
-              counters->armed)
+    EXPECT_EQ(
+        chains["start"] + chains["start-original"] + chains["start-sent"] + chains["start-original-sent"],
+        counters->armed)
         << testing::PrintToString(chains);
     return chains;
   }
@@ -226,7 +232,8 @@ TEST_P(NatTest, PortForwardFromTheFirstPacketOn) {
   EXPECT_GE(chains["start"], 6U) << "SYN, SYN-ACK, ACK, data, ACK, FINs";
   EXPECT_EQ(chains["start-original"], 0U) << "the SYN had taught what its answer looks like";
   EXPECT_EQ(chains["left"], chains["start"]);
-  EXPECT_EQ(chains["original"], chains["start"]) << "one event for each packet, none of them decided on again";
+  EXPECT_EQ(chains["original"], chains["start"])
+      << "one event for each packet, none of them decided on again";
   EXPECT_EQ(chains["after-conntrack"], 0U) << "'original' says the same";
 }
 
@@ -256,7 +263,9 @@ TEST_P(NatTest, PortForwardThatWasThereBefore) {
 
 INSTANTIATE_TEST_SUITE_P(All, NatTest, testing::Values(System::Legacy, System::IptablesNft, System::Nft),
                          [](const auto& one) {
-                           return one.param == System::Legacy ? "legacy" : one.param == System::Nft ? "nft" : "iptables_nft";
+                           return one.param == System::Legacy ? "legacy"
+                                  : one.param == System::Nft  ? "nft"
+                                                              : "iptables_nft";
                          });
 
 }  // namespace
