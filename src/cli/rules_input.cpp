@@ -4,6 +4,8 @@
 
 #include "base/input.h"
 #include "cli/messages.h"
+#include "host/capability.h"
+#include "host/capture_rules.h"
 #include "ruleset/read_rules.h"
 
 namespace fwtrace::cli {
@@ -27,7 +29,40 @@ void say_diagnostics(const base::Diagnostics& diagnostics, World& world, const b
   }
 }
 
+bool warn_of_two_backends(const ruleset::Rulebook& book, World& world) {
+  bool both = false;
+  for (const packet::Family family : {packet::Family::Ip, packet::Family::Ip6}) {
+    if (!holds_rules(book, family, ruleset::Backend::Legacy) ||
+        !holds_rules(book, family, ruleset::Backend::NftCompat))
+      continue;
+    both = true;
+    warn(world,
+         std::string("two backends hold ") + (family == packet::Family::Ip ? "IPv4" : "IPv6") +
+             " rules at once (iptables-legacy and iptables-nft): a packet must pass both, and kernel TRACE "
+             "lines show the legacy one only");
+  }
+  return both;
+}
+
 }  // namespace
+
+base::Result<ruleset::Rulebook> read_live_rules(World& world, base::Sources& sources) {
+  TRY_VOID(host::require_capability(host::Capability::NetAdmin, "reading the running rules"));
+  const ruleset::Capture capture = host::capture_rules();
+  std::uint32_t first_source = 0;
+  for (const ruleset::Capture::Listing& listing : capture.listings) {
+    const std::uint32_t source = sources.add(listing.command);
+    if (first_source == 0) first_source = source;
+  }
+  base::Diagnostics diagnostics;
+  ruleset::Rulebook book = ruleset::read_capture(capture, diagnostics, first_source);
+  for (const std::string& problem : capture.problems) warn(world, "rules of this machine: " + problem);
+  if (capture.generation_before != capture.generation_after)
+    warn(world, "the nft rules changed while they were read: some may be shown as they no longer are");
+  say_diagnostics(diagnostics, world, sources);
+  warn_of_two_backends(book, world);
+  return book;
+}
 
 base::Result<ruleset::Rulebook> read_rule_files(const std::vector<std::string>& paths, World& world,
                                                 base::Sources& sources) {
@@ -35,9 +70,11 @@ base::Result<ruleset::Rulebook> read_rule_files(const std::vector<std::string>& 
   base::Diagnostics diagnostics;
   bool legacy_warning = false;
   for (const std::string& path : paths) {
-    if (path == "live")
-      return base::fail(base::ErrorKind::Usage, "--rules live is not built yet",
-                        {"save them first: iptables-save > rules.save; then --rules rules.save"});
+    if (path == "live") {
+      if (paths.size() == 1) return read_live_rules(world, sources);
+      return base::fail(base::ErrorKind::Usage, "--rules live goes with no other --rules",
+                        {"live are all rules that this machine has; name either them or files"});
+    }
     auto whole = base::read_whole(path, world.in, kMaxRules);
     if (!whole) {
       base::Error error = std::move(whole.error());
@@ -52,27 +89,19 @@ base::Result<ruleset::Rulebook> read_rule_files(const std::vector<std::string>& 
     legacy_warning |= found.legacy_tables_warning;
     if (found.rules + found.chains + found.tables > 0) continue;
     if (found.is_nft_json)
-      return base::fail(base::ErrorKind::Input, "\"" + path + "\" is an nft ruleset, which is not read yet",
-                        {"the lines of nft monitor trace carry the rules' text themselves: leave out --rules",
-                         "for rules that iptables wrote: iptables-save > rules.save"});
+      return base::fail(
+          base::ErrorKind::Input, "\"" + path + "\" is nft's JSON, which is not read yet",
+          {"its text is: nft -a list ruleset > rules.nft; then --rules rules.nft",
+           "the lines of nft monitor trace carry the rules' text themselves: leave out --rules"});
     say_diagnostics(diagnostics, world, sources);
     return base::fail(
-        base::ErrorKind::Input, "\"" + path + "\" holds no iptables rules",
-        {"what is read: iptables-save, iptables -S [-v], iptables -L -n -v --line-numbers",
+        base::ErrorKind::Input, "\"" + path + "\" holds no rules",
+        {"what is read: iptables-save, iptables -S [-v], iptables -L -n -v --line-numbers, nft -a list ruleset",
          text.find("TRACE: ") != std::string::npos ? "it looks like a log: fwtrace explain " + path
                                                    : "save them with: iptables-save > rules.save"});
   }
   say_diagnostics(diagnostics, world, sources);
-  for (const packet::Family family : {packet::Family::Ip, packet::Family::Ip6}) {
-    if (holds_rules(book, family, ruleset::Backend::Legacy) &&
-        holds_rules(book, family, ruleset::Backend::NftCompat)) {
-      warn(world,
-           std::string("two backends hold ") + (family == packet::Family::Ip ? "IPv4" : "IPv6") +
-               " rules at once (iptables-legacy and iptables-nft): a packet must pass both, and kernel TRACE "
-               "lines show the legacy one only");
-      legacy_warning = false;
-    }
-  }
+  if (warn_of_two_backends(book, world)) legacy_warning = false;
   if (legacy_warning) {
     warn(world,
          "two backends at once: the saved rules are those of iptables-nft, and the save says that "

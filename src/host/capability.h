@@ -1,8 +1,8 @@
 // Capabilities: which of those that tracing needs the calling thread has, and giving up the rest.
 //
 // Arming, listening and reading rules need CAP_NET_ADMIN in the user namespace that owns the network namespace;
-// iptables-legacy asks for CAP_NET_RAW too (its socket is a raw one); entering another namespace needs CAP_SYS_ADMIN,
-// /dev/kmsg CAP_SYSLOG, modprobe CAP_SYS_MODULE.
+// iptables-legacy-save also needs CAP_NET_RAW (its socket is a raw one); entering another namespace needs
+// CAP_SYS_ADMIN, /dev/kmsg CAP_SYSLOG, modprobe CAP_SYS_MODULE.
 #pragma once
 
 #include <cstdint>

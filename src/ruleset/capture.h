@@ -30,8 +30,9 @@ struct Capture {
 };
 
 // Reads all listings into one Rulebook; rules that iptables-nft wrote have both their iptables text and their
-// handle. What is odd is told in `diagnostics`.
-Rulebook read_capture(const Capture& capture, base::Diagnostics& diagnostics);
+// handle: Backend::NftCompat; what is only nft's is Backend::Nft, and no chain is in both. What is odd is told in
+// `diagnostics`. The listings are sources first_source, first_source + 1 …; 0 = places have no source.
+Rulebook read_capture(const Capture& capture, base::Diagnostics& diagnostics, std::uint32_t first_source = 0);
 
 // The legacy listings without what changes by itself (counters, dates, process numbers): equal texts mean equal
 // rules. "" if there are no legacy rules.
