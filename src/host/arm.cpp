@@ -164,12 +164,7 @@ class Writer {
       message("counter", NFT_MSG_NEWOBJ, NLM_F_CREATE,
               [&](nlmsghdr* header) { nftnl_obj_nlmsg_build_payload(header, counter.get()); });
     }
-    const Object limit = object(NFT_OBJECT_LIMIT, kRateLimit);
-    nftnl_obj_set_u64(limit.get(), NFTNL_OBJ_LIMIT_RATE, limits.rate);
-    nftnl_obj_set_u64(limit.get(), NFTNL_OBJ_LIMIT_UNIT, 1);  // seconds
-    nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_LIMIT_BURST, limits.burst);
-    nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_LIMIT_TYPE, NFT_LIMIT_PKTS);
-    nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_LIMIT_FLAGS, 0);
+    const NftObject limit = limit_object(family_, table_, kRateLimit, limits.rate, limits.burst);
     message("rate limit", NFT_MSG_NEWOBJ, NLM_F_CREATE,
             [&](nlmsghdr* header) { nftnl_obj_nlmsg_build_payload(header, limit.get()); });
   }
@@ -254,6 +249,8 @@ Result<Arming> Arming::arm(NetlinkSocket& socket, const ArmingPlan& plan, const 
                            const std::function<Result<void>()>& before_unowned) {
   CHECK(!plan.tables.empty());
   Arming arming(socket, table);
+  arming.rate_ = limits.rate;
+  arming.burst_ = limits.burst;
   for (const ArmingTable& part : plan.tables) arming.families_.push_back(part.family);
   const bool wants_conntrack = std::ranges::any_of(plan.tables, [](const ArmingTable& part) {
     return std::ranges::any_of(part.chains, [](const ArmingChain& chain) {

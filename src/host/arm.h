@@ -67,6 +67,9 @@ class Arming {
 
   // Says once more that we live. Asynchronous: the acknowledgement comes by the listener, who calls this.
   void refresh();
+  // From now on so many packets are armed per second, and in proportion at once. In one step: at no moment is nothing
+  // armed, or twice as much. False if the kernel did not do it: then all is as it was.
+  bool set_rate(std::uint32_t packets_per_second);
   // No packet is armed after it returns, but those that are may still meet our markers. disarm() follows.
   void let_go();
   // Takes the tables out at once; no packet is armed after it returns. Events of armed packets may still come.
@@ -81,6 +84,8 @@ class Arming {
   std::vector<packet::Family> families_;
   DeadMansSwitch switch_ = kOwnedSwitch;
   bool owned_ = false, behind_conntrack_ = false;
+  std::uint32_t rate_ = 0, burst_ = 0;  // as asked for at first
+  std::uint32_t changes_of_rate_ = 0;
 };
 
 // Deletes a table that is not owned, through a socket of its own; no error if there is none.

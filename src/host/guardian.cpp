@@ -160,8 +160,9 @@ base::Result<void> Guardian::announce() {
   return {};
 }
 
-base::Result<void> Guardian::will_set_logger(int family, const std::string& before) {
-  changes_.loggers.push_back({.family = family, .before = before});
+base::Result<void> Guardian::will_set_logger(int family, const std::string& before,
+                                             const std::string& after) {
+  changes_.loggers.push_back({.family = family, .before = before, .set_to = after});
   return announce();
 }
 
@@ -169,6 +170,11 @@ base::Result<void> Guardian::will_add_table(const std::string& table,
                                             const std::vector<packet::Family>& families) {
   changes_.table = table;
   changes_.families = families;
+  return announce();
+}
+
+base::Result<void> Guardian::will_insert_rules(const std::string& program) {
+  changes_.inserted_by.push_back(program);
   return announce();
 }
 

@@ -28,8 +28,13 @@ class Guardian {
 
   // Announces a change. Returns after the guardian has taken note of it (and has written it down); so announce first,
   // then change.
-  base::Result<void> will_set_logger(int family, const std::string& before);
+  base::Result<void> will_set_logger(int family, const std::string& before,
+                                     const std::string& after = "nfnetlink_log");
   base::Result<void> will_add_table(const std::string& table, const std::vector<packet::Family>& families);
+  // `program` is a full path, see Changes::inserted_by.
+  base::Result<void> will_insert_rules(const std::string& program);
+  // A child that holds this descriptor open (it is close-on-exec) is waited for before anything is undone.
+  int pipe() const { return pipe_.get(); }
 
   // All is undone when it returns; what could not be, one line each.
   std::vector<std::string> finish();

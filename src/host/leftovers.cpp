@@ -12,6 +12,7 @@
 
 #include "base/text.h"
 #include "host/arm.h"
+#include "host/insertion.h"
 #include "host/namespace.h"
 #include "host/nf_log.h"
 #include "host/proc.h"
@@ -47,11 +48,12 @@ bool is_our_table(std::string_view text) {
 std::string print_changes(const Changes& changes) {
   std::string text = fmt::format("{}\npid {}\nnetns {}\n", kFirstLine, changes.pid, changes.namespace_inode);
   for (const LoggerChange& logger : changes.loggers) {
-    text += fmt::format("nf_log {} {}\n", logger.family, logger.before);
+    text += fmt::format("nf_log {} {} {}\n", logger.family, logger.before, logger.set_to);
   }
   for (const packet::Family family : changes.families) {
     if (!changes.table.empty()) text += fmt::format("table {} {}\n", packet::to_text(family), changes.table);
   }
+  for (const std::string& program : changes.inserted_by) text += fmt::format("inserted {}\n", program);
   return text;
 }
 
@@ -65,16 +67,20 @@ std::optional<Changes> parse_changes(std::string_view text) {
       changes.pid = base::parse_number<int>(words[1]).value_or(0);
     } else if (words.size() == 2 && words[0] == "netns") {
       changes.namespace_inode = base::parse_number<std::uint64_t>(words[1]).value_or(0);
-    } else if (words.size() == 3 && words[0] == "nf_log" && is_logger_name(words[2])) {
+    } else if (words.size() == 4 && words[0] == "nf_log" && is_logger_name(words[2]) &&
+               is_logger_name(words[3])) {
       const auto family = base::parse_number<int>(words[1]);
       if (family && *family > 0 && *family < 16) {
-        changes.loggers.push_back({.family = *family, .before = std::string(words[2])});
+        changes.loggers.push_back(
+            {.family = *family, .before = std::string(words[2]), .set_to = std::string(words[3])});
       }
     } else if (words.size() == 3 && words[0] == "table" && is_our_table(words[2])) {
       if (const auto family = packet::parse_family(words[1])) {
         changes.table = words[2];
         changes.families.push_back(*family);
       }
+    } else if (words.size() == 2 && words[0] == "inserted" && is_restore_program(words[1])) {
+      changes.inserted_by.emplace_back(words[1]);
     }
   }
   return changes;
@@ -83,7 +89,7 @@ std::optional<Changes> parse_changes(std::string_view text) {
 std::vector<std::string> undo(const Changes& changes) {
   std::vector<std::string> failed;
   for (const LoggerChange& logger : changes.loggers) {
-    if (find_logger(logger.family) != kNetlinkLogger) continue;
+    if (find_logger(logger.family) != logger.set_to) continue;
     if (const int error = set_logger(logger.family, logger.before)) {
       failed.push_back(fmt::format("net.netfilter.nf_log.{} could not be set back to {}: {}", logger.family,
                                    logger.before, print_errno(error)));
@@ -94,6 +100,12 @@ std::vector<std::string> undo(const Changes& changes) {
     if (auto removed = remove_table(family, changes.table); !removed) {
       failed.push_back(fmt::format("table {} {} could not be removed: {}", packet::to_text(family),
                                    changes.table, removed.error().message));
+    }
+  }
+  for (const std::string& program : changes.inserted_by) {
+    if (auto removed = remove_inserted(program, changes.pid); !removed) {
+      failed.push_back(
+          fmt::format("our rules in the raw table could not be removed: {}", removed.error().message));
     }
   }
   return failed;

@@ -19,16 +19,20 @@ namespace fwtrace::host {
 
 struct LoggerChange {
   int family = 0;
-  std::string before;  // what nf_log.<family> was
+  std::string before;                    // what nf_log.<family> was
+  std::string set_to = "nfnetlink_log";  // and what we made it
   bool operator==(const LoggerChange&) const = default;
 };
 
 struct Changes {
   int pid = 0;
   std::uint64_t namespace_inode = 0;
-  std::vector<LoggerChange> loggers = {};     // all were set to nfnetlink_log
+  std::vector<LoggerChange> loggers = {};
   std::string table = {};                     // "" if the kernel removes it (owner flag)
   std::vector<packet::Family> families = {};  // of the table
+  // Full paths of the programs by which rules of ours were inserted ("/usr/sbin/iptables-legacy-restore"): what is
+  // found to be of process `pid` in the raw table is taken out by them.
+  std::vector<std::string> inserted_by = {};
   bool operator==(const Changes&) const = default;
 };
 

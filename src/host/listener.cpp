@@ -178,9 +178,10 @@ void Listener::sleep(bool flowing, Clock::time_point until) const {
   const auto nanoseconds = std::chrono::duration_cast<std::chrono::nanoseconds>(nap).count();
   const timespec time{.tv_sec = nanoseconds / 1'000'000'000, .tv_nsec = nanoseconds % 1'000'000'000};
   // While events flow their socket is not waited for: that is the point.
-  std::array<pollfd, 2> ready{pollfd{.fd = wake_, .events = POLLIN, .revents = 0},
-                              pollfd{.fd = socket_.fd(), .events = POLLIN, .revents = 0}};
-  ppoll(ready.data(), flowing ? 1 : 2, &time, nullptr);
+  std::array<pollfd, 3> ready{pollfd{.fd = wake_, .events = POLLIN, .revents = 0},
+                              pollfd{.fd = socket_.fd(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = other_, .events = POLLIN, .revents = 0}};
+  ppoll(ready.data(), flowing ? 1 : ready.size(), &time, nullptr);
 }
 
 void Listener::run(const Receiver& receiver) {
@@ -189,7 +190,8 @@ void Listener::run(const Receiver& receiver) {
   Clock::time_point next_refresh = Clock::now();
   if (arming_) next_refresh += arming_->dead_mans_switch().refresh_every;
   while (true) {
-    const std::size_t taken = drain(receiver);
+    std::size_t taken = drain(receiver);
+    if (receiver.other) taken += receiver.other();
     const auto now = Clock::now();
     if (taken > 0) last_event = now;
     if (arming_ && now >= next_refresh) {

@@ -66,6 +66,8 @@ class Listener {
     std::function<bool(Clock::time_point)> tick;
     // The kernel said no to a refresh of the dead man's switch (errno); the next one comes all the same.
     std::function<void(int)> refresh_failed;
+    // Another source of events, drained as often as the socket; how many it gave. See also_listen_to().
+    std::function<std::size_t()> other = {};
   };
 
   // `arming` may be null (nothing to refresh). `wake` is a descriptor that ends a sleep, such as StopSignals::fd();
@@ -74,6 +76,8 @@ class Listener {
 
   void run(const Receiver& receiver);
   void stop_refreshing() { arming_ = nullptr; }  // it is disarmed
+  // The descriptor of Receiver::other: a sleep ends when it is readable.
+  void also_listen_to(int fd) { other_ = fd; }
   // One drain, without waiting: how many datagrams there were. `run` is this in a loop.
   std::size_t drain(const Receiver& receiver);
 
@@ -87,7 +91,7 @@ class Listener {
 
   NetlinkSocket& socket_;
   Arming* arming_;
-  int wake_;
+  int wake_, other_ = -1;
   ListenerPace pace_;
   std::vector<std::uint8_t> buffer_;
   std::uint64_t lost_ = 0, datagrams_ = 0;

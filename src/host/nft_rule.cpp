@@ -122,10 +122,10 @@ class Expressions {
     nftnl_expr_set_u32(e, NFTNL_EXPR_LOOKUP_SREG, kRegister);
     nftnl_expr_set_str(e, NFTNL_EXPR_LOOKUP_SET, set);
   }
-  void object(std::uint32_t type, const char* name) {
+  void object(std::uint32_t type, const std::string& name) {
     nftnl_expr* e = make("objref");
     nftnl_expr_set_u32(e, NFTNL_EXPR_OBJREF_IMM_TYPE, type);
-    nftnl_expr_set_str(e, NFTNL_EXPR_OBJREF_IMM_NAME, name);
+    nftnl_expr_set_str(e, NFTNL_EXPR_OBJREF_IMM_NAME, name.c_str());
   }
   void set_nftrace() {
     const std::uint8_t one = 1;
@@ -302,17 +302,34 @@ NftRule to_nft(Family family, const std::string& table, const std::string& chain
   return made;
 }
 
-NftRule arming_rule(Family family, const std::string& table, const std::string& chain) {
+NftRule arming_rule(Family family, const std::string& table, const std::string& chain,
+                    const std::string& limit) {
   NftRule made = new_rule(family, table, chain);
   Expressions to(made.get());
   to.object(NFT_OBJECT_COUNTER, kMatchedCounter);
   to.meta(NFT_META_PROTOCOL);
   to.lookup(kAliveSet);
-  to.object(NFT_OBJECT_LIMIT, kRateLimit);
+  to.object(NFT_OBJECT_LIMIT, limit);
   to.object(NFT_OBJECT_COUNTER, kArmedCounter);
   to.set_nftrace();
   to.verdict(NF_ACCEPT);
   return made;
+}
+
+NftObject limit_object(Family family, const std::string& table, const std::string& name, std::uint32_t rate,
+                       std::uint32_t burst) {
+  NftObject limit(nftnl_obj_alloc());
+  CHECK(limit != nullptr);
+  nftnl_obj_set_str(limit.get(), NFTNL_OBJ_TABLE, table.c_str());
+  nftnl_obj_set_str(limit.get(), NFTNL_OBJ_NAME, name.c_str());
+  nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_FAMILY, static_cast<std::uint32_t>(family));
+  nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_TYPE, NFT_OBJECT_LIMIT);
+  nftnl_obj_set_u64(limit.get(), NFTNL_OBJ_LIMIT_RATE, rate);
+  nftnl_obj_set_u64(limit.get(), NFTNL_OBJ_LIMIT_UNIT, 1);  // seconds
+  nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_LIMIT_BURST, burst);
+  nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_LIMIT_TYPE, NFT_LIMIT_PKTS);
+  nftnl_obj_set_u32(limit.get(), NFTNL_OBJ_LIMIT_FLAGS, 0);
+  return limit;
 }
 
 }  // namespace fwtrace::host

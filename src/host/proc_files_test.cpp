@@ -78,17 +78,22 @@ TEST(OwnSsh, IsFoundByAncestry) {
 TEST(ChangesFile, PrintedAndParsedIsTheSame) {
   const Changes changes{.pid = 77,
                         .namespace_inode = 4026531840,
-                        .loggers = {{.family = 2, .before = "nf_log_ipv4"}, {.family = 10, .before = "NONE"}},
+                        .loggers = {{.family = 2, .before = "nf_log_ipv4"},
+                                    {.family = 10, .before = "NONE", .set_to = "nf_log_ipv6"}},
                         .table = "fwtrace-77",
-                        .families = {packet::Family::Inet, packet::Family::Bridge}};
+                        .families = {packet::Family::Inet, packet::Family::Bridge},
+                        .inserted_by = {"/usr/sbin/iptables-legacy-restore"}};
   EXPECT_EQ(parse_changes(print_changes(changes)), changes);
 }
 
-TEST(ChangesFile, HostileTextDoesNotReachASysctlOrATable) {
+TEST(ChangesFile, HostileTextDoesNotReachASysctlATableOrAProgram) {
   EXPECT_FALSE(parse_changes("something else"));
   const auto parsed = parse_changes(
-      "fwtrace state 1\nnf_log 2 ../../x\nnf_log 99 NONE\ntable inet filter\ntable inet fwtrace-x\nnf_log 2 a;b\n");
+      "fwtrace state 1\nnf_log 2 ../../x nfnetlink_log\nnf_log 2 NONE a;b\nnf_log 99 NONE NONE\nnf_log 2 NONE\n"
+      "table inet filter\ntable inet fwtrace-x\ninserted /bin/sh\ninserted iptables-restore\n"
+      "inserted /sbin/iptables-restore twice\n");
   ASSERT_TRUE(parsed);
+  EXPECT_TRUE(parsed->inserted_by.empty());
   EXPECT_TRUE(parsed->loggers.empty());
   EXPECT_TRUE(parsed->families.empty());
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -29,7 +30,21 @@ std::optional<Pipe> make_pipe() {
   return Pipe{.read = Fd(ends[0]), .write = Fd(ends[1])};
 }
 
-pid_t spawn(const std::string& path, const std::vector<std::string>& arguments, int out, int err) {
+// A file in memory that holds `text`, to be read from its beginning.
+Fd file_of(std::string_view text) {
+  Fd file(memfd_create("input", MFD_CLOEXEC));
+  while (file.open() && !text.empty()) {
+    const ssize_t put = write(file.get(), text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put <= 0) return {};
+    text.remove_prefix(static_cast<std::size_t>(put));
+  }
+  if (file.open() && lseek(file.get(), 0, SEEK_SET) != 0) return {};
+  return file;
+}
+
+pid_t spawn(const std::string& path, const std::vector<std::string>& arguments, int in, int out, int err,
+            int inherited) {
   std::vector<std::string> words = arguments;
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
@@ -44,9 +59,15 @@ pid_t spawn(const std::string& path, const std::vector<std::string>& arguments, 
   environment.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  if (in >= 0) {
+    posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+  } else {
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  }
   posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+  // Onto itself: that alone takes close-on-exec off.
+  if (inherited >= 0) posix_spawn_file_actions_adddup2(&actions, inherited, inherited);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   // Signals that we block (StopSignals) or ignore (SIGPIPE) are ours alone.
@@ -98,7 +119,9 @@ std::optional<ToolOutput> run_tool(const std::vector<std::string>& arguments, co
   const auto path = arguments.empty() ? std::nullopt : find_tool(arguments.front());
   auto out = make_pipe(), err = make_pipe();
   if (!path || !out || !err) return std::nullopt;
-  const pid_t child = spawn(*path, arguments, out->write.get(), err->write.get());
+  const Fd in = limits.input.empty() ? Fd() : file_of(limits.input);
+  if (!limits.input.empty() && !in.open()) return std::nullopt;
+  const pid_t child = spawn(*path, arguments, in.get(), out->write.get(), err->write.get(), limits.inherited);
   if (child < 0) return std::nullopt;
   out->write.close();
   err->write.close();

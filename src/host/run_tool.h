@@ -1,5 +1,6 @@
-// Runs another program of the machine (nft, iptables-save) and takes what it prints: no shell, no standard input, the C
-// locale, a bound on time and size. It inherits the calling thread's namespaces and none of our descriptors.
+// Runs another program of the machine (nft, iptables-save) and takes what it prints: no shell, no standard input unless
+// given, the C locale, a bound on time and size. It inherits the calling thread's namespaces and none of our descriptors
+// but the one that is named.
 #pragma once
 
 #include <chrono>
@@ -22,6 +23,8 @@ struct ToolOutput {
 struct ToolLimits {
   std::chrono::milliseconds time{10'000};
   std::size_t max_bytes = std::size_t{256} << 20;
+  std::string_view input = {};  // what it reads; empty: /dev/null
+  int inherited = -1;           // a descriptor of ours that stays open in it
 };
 
 // The full path of a program: in PATH, then where administrators' programs are though a user's PATH lacks it.

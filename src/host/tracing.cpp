@@ -1,15 +1,22 @@
 #include "host/tracing.h"
 
 #include <fmt/format.h>
+#include <libmnl/libmnl.h>
+#include <libnftnl/common.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <thread>
+#include <utility>
 
 #include "base/check.h"
 #include "base/text.h"
 #include "host/capability.h"
 #include "host/guardian.h"
+#include "host/insertion.h"
 #include "host/leftovers.h"
 #include "host/legacy_log.h"
 #include "host/listener.h"
@@ -46,6 +53,20 @@ void repair_leftovers(const std::string& folder, std::vector<std::string>& notes
   }
 }
 
+// Asks for something that every kernel answers, to see whether it answers us: what counts is the right in the user
+// namespace that owns the network namespace, and our own set of capabilities does not tell that.
+Result<void> ask_right(NetlinkSocket& socket) {
+  NetlinkRequest request = socket.request();
+  char* place = request.next("generation");
+  nftnl_nlmsg_build_hdr(place, NFT_MSG_GETGEN, 0, NLM_F_ACK, request.sequence());
+  request.finish();
+  const Answer answer = socket.transact(request);
+  if (answer.error != EPERM && answer.error != EACCES) return {};  // without nf_tables: EINVAL
+  return base::fail(ErrorKind::Permission,
+                    "live tracing needs CAP_NET_ADMIN in the user namespace that owns this network namespace",
+                    {"run as root outside of the container, with --netns"});
+}
+
 }  // namespace
 
 struct Tracing::Impl {
@@ -55,16 +76,20 @@ struct Tracing::Impl {
   // Each is used by those below it, and goes after them.
   std::optional<Guardian> guardian;
   std::optional<NetlinkSocket> socket;
-  std::optional<Arming> arming;
+  std::optional<Arming> arming;        // rungs 1 and 2
+  std::optional<Insertion> insertion;  // rung 3
+  std::optional<KernelLog> kernel_log;
   std::optional<StopSignals> stop_signals;
   std::optional<Listener> listener;
   std::optional<ArmingCounters> last_counters;
   bool stopped = false;
 
   Result<void> arm(const TracingWish& wish, const TracingKnobs& knobs);
+  Result<void> arm_by_nft(const TracingWish& wish, const TracingKnobs& knobs);
+  Result<void> arm_by_insertion(const TracingWish& wish, const base::Error& why);
 };
 
-Result<void> Tracing::Impl::arm(const TracingWish& wish, const TracingKnobs& knobs) {
+Result<void> Tracing::Impl::arm_by_nft(const TracingWish& wish, const TracingKnobs& knobs) {
   const std::string table = Arming::table_name(getpid());
   const auto attempt = [&](const ArmingPlan& tried) {
     std::vector<packet::Family> families;
@@ -95,6 +120,44 @@ Result<void> Tracing::Impl::arm(const TracingWish& wish, const TracingKnobs& kno
   return {};
 }
 
+Result<void> Tracing::Impl::arm_by_insertion(const TracingWish& wish, const base::Error& why) {
+  ArmingWish routed = wish.arming;
+  routed.bridge = false;
+  plan = plan_arming(routed);
+  const std::size_t entries = Insertion::entries(plan);
+  if (!wish.allow_insert) {
+    std::vector<std::string> hints{fmt::format(
+        "--allow-insert inserts {} rules into the raw table of iptables-legacy: they shift the numbers of raw's other "
+        "rules by one, hold for 60 s at a time, and are taken out at the end",
+        entries)};
+    hints.insert(hints.end(), why.hints.begin(), why.hints.end());
+    return base::fail(ErrorKind::Permission,
+                      "tracing cannot be armed without touching your rules: " + why.message,
+                      std::move(hints));
+  }
+  TRY(Insertion inserted, Insertion::insert(plan, wish.limits, *guardian, notes));
+  insertion.emplace(std::move(inserted));
+  notes.push_back(
+      fmt::format("{}: {} rules are inserted into the raw table, whose other rules have numbers one higher "
+                  "meanwhile",
+                  why.message, entries));
+  return {};
+}
+
+Result<void> Tracing::Impl::arm(const TracingWish& wish, const TracingKnobs& knobs) {
+  base::Error why{.kind = ErrorKind::Permission, .message = "nf_tables is not used", .hints = {}};
+  if (knobs.try_nft) {
+    if (join_nft_trace(*socket)) {
+      auto armed = arm_by_nft(wish, knobs);
+      if (armed) return {};
+      why = std::move(armed.error());
+    } else {
+      why.message = "this kernel has no nft trace events (Linux 4.6 has)";
+    }
+  }
+  return arm_by_insertion(wish, why);
+}
+
 Tracing::Tracing() : impl_(std::make_unique<Impl>()) {}
 Tracing::~Tracing() { stop(); }
 
@@ -119,16 +182,15 @@ Result<std::unique_ptr<Tracing>> Tracing::start(const TracingWish& wish, const T
   }
   TRY(NetlinkSocket socket, NetlinkSocket::open());
   impl.socket.emplace(std::move(socket));
+  TRY_VOID(ask_right(*impl.socket));
   if (const std::size_t got = impl.socket->grow_buffer(kBuffer); got < kBuffer) {
     impl.notes.push_back(fmt::format(
         "the kernel queues only {} KiB of events for us, not {} MiB: in a flood more will be lost", got >> 10,
         kBuffer >> 20));
   }
-  if (!join_nft_trace(*impl.socket)) {
-    return base::fail(ErrorKind::Permission, "this kernel has no nft trace events (Linux 4.6 has)");
-  }
-  TRY(LegacyLog legacy, open_legacy_log(*impl.socket, *impl.guardian));
+  TRY(LegacyLog legacy, open_legacy_log(*impl.socket, *impl.guardian, !knobs.try_nft));
   impl.legacy_events = legacy.heard;
+  impl.kernel_log = std::move(legacy.kernel_log);
   impl.notes.insert(impl.notes.end(), legacy.notes.begin(), legacy.notes.end());
   TRY_VOID(impl.arm(wish, knobs));
 
@@ -136,26 +198,42 @@ Result<std::unique_ptr<Tracing>> Tracing::start(const TracingWish& wish, const T
   TRY_VOID(keep_only({Capability::NetAdmin, Capability::NetRaw}));
   TRY(StopSignals stop_signals, StopSignals::open());
   impl.stop_signals.emplace(std::move(stop_signals));
-  impl.listener.emplace(*impl.socket, &*impl.arming, impl.stop_signals->fd());
+  impl.listener.emplace(*impl.socket, impl.arming ? &*impl.arming : nullptr, impl.stop_signals->fd());
+  if (impl.kernel_log) impl.listener->also_listen_to(impl.kernel_log->fd());
   return tracing;
 }
 
 const ArmingPlan& Tracing::plan() const { return impl_->plan; }
 const std::vector<std::string>& Tracing::notes() const { return impl_->notes; }
 bool Tracing::legacy_events() const { return impl_->legacy_events; }
-std::uint32_t Tracing::raw_shift() const { return 0; }
+std::uint32_t Tracing::raw_shift(packet::IpVersion version) const {
+  return impl_->insertion && impl_->insertion->inserted(version) ? 1 : 0;
+}
 
 void Tracing::run(const TracingReceiver& receiver) {
   CHECK(receiver.datagram && receiver.tick);
-  impl_->listener->run(
-      {.datagram = receiver.datagram,
-       .lost = receiver.lost,
-       .tick =
-           [&](Listener::Clock::time_point) { return impl_->stop_signals->take() == 0 && receiver.tick(); },
-       .refresh_failed = {}});
+  Impl& impl = *impl_;
+  const auto tick = [&](Listener::Clock::time_point) {
+    if (impl.insertion && !impl.stopped) impl.insertion->renew();
+    return impl.stop_signals->take() == 0 && receiver.tick();
+  };
+  std::function<std::size_t()> other;
+  if (impl.kernel_log) {
+    CHECK(receiver.kernel_log);
+    other = [&] { return impl.kernel_log->drain(receiver.kernel_log); };
+  }
+  impl.listener->run({.datagram = receiver.datagram,
+                      .lost = receiver.lost,
+                      .tick = tick,
+                      .refresh_failed = {},
+                      .other = std::move(other)});
 }
 
-bool Tracing::set_rate(std::uint32_t) { return false; }
+bool Tracing::set_rate(std::uint32_t packets_per_second) {
+  if (impl_->stopped) return false;
+  if (impl_->arming) return impl_->arming->set_rate(packets_per_second);
+  return impl_->insertion && impl_->insertion->set_rate(packets_per_second);
+}
 
 std::vector<std::string> Tracing::stop() {
   Impl& impl = *impl_;
@@ -169,6 +247,11 @@ std::vector<std::string> Tracing::stop() {
     // If it fails the guardian has the second try, or the kernel when our socket closes.
     if (const auto done = impl.arming->disarm(); !done) failed.push_back(done.error().message);
   }
+  if (impl.insertion) {
+    impl.insertion->let_go();
+    impl.last_counters = impl.insertion->counters();
+    if (const auto done = impl.insertion->remove(); !done) failed.push_back(done.error().message);
+  }
   if (impl.guardian) {
     for (std::string& line : impl.guardian->finish()) failed.push_back(std::move(line));
   }
@@ -177,6 +260,7 @@ std::vector<std::string> Tracing::stop() {
 
 std::optional<ArmingCounters> Tracing::counters() const {
   if (impl_->last_counters) return impl_->last_counters;
+  if (impl_->insertion) return impl_->insertion->counters();
   return impl_->arming ? impl_->arming->counters() : std::nullopt;
 }
 

@@ -33,7 +33,7 @@ struct TracingWish {
 
 // For tests: forbids what this kernel could do, so that the lower rungs can be shown on it.
 struct TracingKnobs {
-  bool try_owner = true;
+  bool try_nft = true, try_owner = true;
   std::string state_folder = kStateFolder;
 };
 
@@ -57,8 +57,9 @@ class Tracing {
   // One line for each thing that is less than wished for: "this kernel has no owner flag for tables: …".
   const std::vector<std::string>& notes() const;
   bool legacy_events() const;  // do events of iptables-legacy arrive
-  // 1 if a rule of ours stands first in raw PREROUTING and OUTPUT (rung 3): the kernel's numbers there are one higher.
-  std::uint32_t raw_shift() const;
+  // 1 if a rule of ours stands first in raw PREROUTING and OUTPUT of that IP version (rung 3): the kernel's numbers
+  // there are one higher. Events in raw chains named "fwtrace-…" are our own.
+  std::uint32_t raw_shift(packet::IpVersion version) const;
 
   // Until tick() says false or SIGINT, SIGTERM or SIGHUP comes.
   void run(const TracingReceiver& receiver);

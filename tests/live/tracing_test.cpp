@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <functional>
+#include <thread>
 
 #include "host/nf_log.h"
 #include "live/box.h"
@@ -144,7 +146,7 @@ TEST_F(TracingTest, TheFirstRung) {
     ASSERT_TRUE(tracing) << tracing.error().message;
     EXPECT_EQ((*tracing)->notes(), Strings());
     EXPECT_TRUE((*tracing)->legacy_events());
-    EXPECT_EQ((*tracing)->raw_shift(), 0U);
+    EXPECT_EQ((*tracing)->raw_shift(packet::IpVersion::V4), 0U);
     sender.send(3);
     Heard heard;
     listen(**tracing, heard);
@@ -179,6 +181,163 @@ TEST_F(TracingTest, TheSecondRung) {
         << testing::PrintToString(heard.events);
     EXPECT_EQ((*tracing)->stop(), Strings());
     EXPECT_EQ(settings(), settings_);
+  });
+}
+
+TEST_F(TracingTest, TheThirdRungOnlyIfAllowed) {
+  knobs_.try_nft = false;
+  in_child([&] {
+    auto tracing = host::Tracing::start(wish({"-p", "udp"}), knobs_);
+    ASSERT_FALSE(tracing);
+    EXPECT_EQ(tracing.error().kind, base::ErrorKind::Permission);
+    ASSERT_EQ(tracing.error().hints.size(), 1U);
+    EXPECT_NE(tracing.error().hints[0].find("--allow-insert inserts 4 rules"), std::string::npos);
+  });
+}
+
+TEST_F(TracingTest, TheThirdRung) {
+  Box::run(
+      "iptables-legacy -t raw -A PREROUTING -p udp -m comment --comment mine; ip6tables-legacy -t raw -A OUTPUT -j ACCEPT;"
+      "iptables-legacy -A FORWARD -p udp -j ACCEPT");
+  remember();
+  knobs_.try_nft = false;
+  in_child([&] {
+    const Sender sender(*box_, "10.8.0.2"), other(*box_, "10.8.0.2", 54), v6(*box_, "fd08::2");
+    host::TracingWish wanted = wish({"-p", "udp", "--dport", "53"});
+    wanted.allow_insert = true;
+    auto tracing = host::Tracing::start(wanted, knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    EXPECT_EQ((*tracing)->raw_shift(packet::IpVersion::V4), 1U);
+    EXPECT_EQ((*tracing)->raw_shift(packet::IpVersion::V6), 1U);
+    EXPECT_EQ((*tracing)->notes().size(), 2U) << testing::PrintToString((*tracing)->notes());
+    sender.send(3);
+    other.send(4);
+    v6.send(2);
+    Heard heard;
+    listen(**tracing, heard);
+    const std::string ours = host::Arming::table_name(getpid());
+    EXPECT_EQ(count_of(heard.events, "legacy raw:PREROUTING:rule:2"), 3U)
+        << testing::PrintToString(heard.events);
+    EXPECT_EQ(count_of(heard.events, "legacy filter:FORWARD:rule:1"), 3U);
+    EXPECT_EQ(count_of(heard.events, "legacy raw:" + ours + "-arm:return:3"), 5U);
+    ASSERT_TRUE((*tracing)->counters());
+    EXPECT_EQ((*tracing)->counters()->matched, 5U);
+    EXPECT_EQ((*tracing)->counters()->armed, 5U);
+    EXPECT_TRUE((*tracing)->set_rate(7));
+    sender.send(1);
+    EXPECT_EQ((*tracing)->stop(), Strings());
+    EXPECT_EQ((*tracing)->counters()->armed, 6U);
+    EXPECT_EQ(settings(), settings_);
+  });
+}
+
+TEST_F(TracingTest, TheRateIsChangedWhileArmed) {
+  in_child([&] {
+    const Sender sender(*box_, "10.8.0.2");
+    host::TracingWish wanted = wish({"-p", "udp", "--dport", "53"});
+    wanted.limits = {.rate = 1000, .burst = 200};
+    auto tracing = host::Tracing::start(wanted, knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    const std::string table = host::Arming::table_name(getpid());
+    for (const std::uint32_t rate : {50U, 10U, 500U, 10U}) {
+      EXPECT_TRUE((*tracing)->set_rate(rate));
+      const std::string listed = Box::run("nft list table inet " + table);
+      EXPECT_NE(listed.find("\trate " + std::to_string(rate) + "/second"), std::string::npos) << listed;
+      EXPECT_EQ(listed.find("\tlimit per-second"), listed.rfind("\tlimit per-second"))
+          << "the old one is gone";
+      const auto before = (*tracing)->counters();
+      const auto begin = Clock::now();
+      sender.send(2'000);
+      const double seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+      const auto after = (*tracing)->counters();
+      ASSERT_TRUE(before && after);
+      EXPECT_EQ(after->matched - before->matched, 2'000U);
+      const std::uint64_t burst = std::max<std::uint64_t>(rate / 5, 1);
+      EXPECT_GE(after->armed - before->armed, burst);
+      EXPECT_LE(after->armed - before->armed, burst + static_cast<std::uint64_t>(rate * seconds) + 1) << rate;
+    }
+    EXPECT_FALSE((*tracing)->set_rate(0));
+  });
+}
+
+TEST_F(TracingTest, KilledOnTheThirdRung) {
+  Box::run(
+      "iptables-legacy -t raw -A PREROUTING -p udp -m comment --comment mine;"
+      "ip6tables-legacy -t raw -A PREROUTING -p tcp");
+  remember();
+  knobs_.try_nft = false;
+  host::TracingWish wanted = wish({"-p", "udp", "!", "-s", "10.1.2.3"});
+  wanted.allow_insert = true;
+  for (int round = 0; round < 20 && !HasFailure(); ++round) {
+    const auto after = std::chrono::milliseconds(3 * round);  // a start takes about 30 ms
+    SCOPED_TRACE(after.count());
+    const pid_t child = fork();
+    if (child == 0) {
+      auto tracing = host::Tracing::start(wanted, knobs_);
+      while (tracing) pause();
+      _exit(1);
+    }
+    std::this_thread::sleep_for(after);
+    kill(child, SIGKILL);
+    int status = 0;
+    waitpid(child, &status, 0);
+    EXPECT_TRUE(WIFSIGNALED(status));
+    for (int i = 0; i < 200 && state() != before_; ++i) std::this_thread::sleep_for(10ms);
+    EXPECT_EQ(state(), before_);
+    for (int i = 0; i < 200 && Box::run("ls " + knobs_.state_folder) != ""; ++i)
+      std::this_thread::sleep_for(10ms);
+  }
+}
+
+// While packets flow, each is asked about exactly once, whatever is replaced meanwhile.
+TEST_F(TracingTest, ChangingTheRateNeitherDisarmsNorArmsTwice) {
+  in_child([&] {
+    const Sender sender(*box_, "10.8.0.2");
+    host::TracingWish wanted = wish({"-p", "udp", "--dport", "53"});
+    wanted.arming.replies = false;
+    wanted.limits = {.rate = 1'000'000, .burst = 1'000'000};
+    auto tracing = host::Tracing::start(wanted, knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    std::uint64_t sent = 0;
+    std::atomic<bool> done = false;
+    std::thread flood([&] {
+      while (!done) sender.send(10), sent += 10;
+    });
+    for (std::uint32_t i = 0; i < 100; ++i) EXPECT_TRUE((*tracing)->set_rate(1'000'000 + i));
+    done = true;
+    flood.join();
+    const auto counters = (*tracing)->counters();
+    ASSERT_TRUE(counters);
+    EXPECT_EQ(counters->matched, sent);
+    EXPECT_EQ(counters->armed, sent);
+    EXPECT_GT(sent, 100U);
+  });
+}
+
+TEST_F(TracingTest, GroupTakenInANamespaceThatTheKernelLogDoesNotKnow) {
+  Box::run("iptables-legacy -A FORWARD -p udp -j ACCEPT");
+  remember();
+  auto socket = host::NetlinkSocket::open();
+  ASSERT_TRUE(socket && host::bind_group0(*socket));
+  in_child([&] {
+    auto tracing = host::Tracing::start(wish({"-p", "udp"}), knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    EXPECT_FALSE((*tracing)->legacy_events());
+    ASSERT_EQ((*tracing)->notes().size(), 1U);
+    const std::string note = (*tracing)->notes()[0];
+    for (const char* part : {"iptables-legacy events cannot be seen", "(process ", "nf_log_all_netns=1"}) {
+      EXPECT_NE(note.find(part), std::string::npos) << note;
+    }
+  });
+}
+
+TEST_F(TracingTest, NothingIsSaidOfLegacyWhereThereIsNone) {
+  auto socket = host::NetlinkSocket::open();
+  ASSERT_TRUE(socket && host::bind_group0(*socket));
+  in_child([&] {
+    auto tracing = host::Tracing::start(wish({"-p", "udp"}), knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    EXPECT_EQ((*tracing)->notes(), Strings());
   });
 }
 
