@@ -135,10 +135,10 @@ class Capturing {
       problem(command, "not installed");
       return "";
     }
-    ToolLimits limits = options_.tool;
+    ListingLimits limits = options_.tool;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now());
     limits.time = std::clamp(left, std::chrono::milliseconds(1), limits.time);
-    ToolRun run = run_tool(*path, arguments, limits);
+    ToolRun run = run_listing(*path, arguments, limits);
     if (!run.problem.empty()) {
       problem(command, run.problem);
       return "";

@@ -40,7 +40,7 @@ class GenerationReader {
 };
 
 struct CaptureOptions {
-  ToolLimits tool;
+  ListingLimits tool;
   // Rules that change all the time: after so many tries or so long, the last try is taken, and is not exact.
   int tries = 10;
   std::chrono::milliseconds time = std::chrono::seconds(30);

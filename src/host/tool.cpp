@@ -186,8 +186,8 @@ std::optional<std::string> find_tool(std::string_view name, const std::vector<st
   return std::nullopt;
 }
 
-ToolRun run_tool(const std::string& path, const std::vector<std::string>& arguments,
-                 const ToolLimits& limits) {
+ToolRun run_listing(const std::string& path, const std::vector<std::string>& arguments,
+                 const ListingLimits& limits) {
   ToolRun run;
   const auto deadline = Clock::now() + limits.time;
   std::vector<std::string> words = {path.substr(path.rfind('/') + 1)};

@@ -11,7 +11,7 @@
 
 namespace fwtrace::host {
 
-struct ToolLimits {
+struct ListingLimits {
   std::chrono::milliseconds time = std::chrono::seconds(20);
   std::size_t output = std::size_t{256} << 20;
   int stop_fd = -1;  // readable: kill the child and return. -1: none
@@ -29,7 +29,7 @@ std::vector<std::string> tool_folders();
 std::optional<std::string> find_tool(std::string_view name, const std::vector<std::string>& folders);
 
 // Runs in the calling thread's namespaces. `arguments` are those behind the program's name.
-ToolRun run_tool(const std::string& path, const std::vector<std::string>& arguments,
-                 const ToolLimits& limits);
+ToolRun run_listing(const std::string& path, const std::vector<std::string>& arguments,
+                 const ListingLimits& limits);
 
 }  // namespace fwtrace::host
