@@ -141,24 +141,31 @@ std::uint64_t Input::size_on_disk() const { return impl_->size; }
 std::uint64_t Input::consumed() const { return impl_->consumed; }
 
 Result<Input> Input::open(const std::string& path, int standard_input) {
+  if (path == "-") return of(standard_input, "stdin");
   auto impl = std::make_unique<Impl>();
-  if (path == "-") {
-    impl->name = "stdin";
-    impl->fd = standard_input;
-  } else {
-    impl->name = path;
-    impl->fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    impl->owns_fd = impl->fd >= 0;
-    if (impl->fd < 0) {
-      const int error = errno;
-      std::vector<std::string> hints;
-      if (error == EACCES) hints = {"logs often belong to root or to the group adm: try with sudo"};
-      if (error == ENOENT && path.find_first_of("*?[") != std::string::npos)
-        return fail(ErrorKind::Input, "no file matches \"" + path + "\"");
-      if (error == ENOENT) hints = {"is the name right? \"-\" reads standard input"};
-      return fail(ErrorKind::Input, "cannot open \"" + path + "\": " + std::strerror(error), hints);
-    }
+  impl->name = path;
+  impl->fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  impl->owns_fd = impl->fd >= 0;
+  if (impl->fd < 0) {
+    const int error = errno;
+    std::vector<std::string> hints;
+    if (error == EACCES) hints = {"logs often belong to root or to the group adm: try with sudo"};
+    if (error == ENOENT && path.find_first_of("*?[") != std::string::npos)
+      return fail(ErrorKind::Input, "no file matches \"" + path + "\"");
+    if (error == ENOENT) hints = {"is the name right? \"-\" reads standard input"};
+    return fail(ErrorKind::Input, "cannot open \"" + path + "\": " + std::strerror(error), hints);
   }
+  return start(std::move(impl));
+}
+
+Result<Input> Input::of(int fd, std::string name) {
+  auto impl = std::make_unique<Impl>();
+  impl->name = std::move(name);
+  impl->fd = fd;
+  return start(std::move(impl));
+}
+
+Result<Input> Input::start(std::unique_ptr<Impl> impl) {
   struct stat info{};
   if (::fstat(impl->fd, &info) == 0) {
     if (S_ISDIR(info.st_mode))

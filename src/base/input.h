@@ -20,6 +20,9 @@ class Input {
   // permission.
   static Result<Input> open(const std::string& path, int standard_input);
 
+  // A descriptor that somebody else opened and closes.
+  static Result<Input> of(int fd, std::string name);
+
   Input(Input&&) noexcept;
   Input& operator=(Input&&) noexcept;
   ~Input();
@@ -34,6 +37,7 @@ class Input {
  private:
   struct Impl;
   explicit Input(std::unique_ptr<Impl> impl);
+  static Result<Input> start(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

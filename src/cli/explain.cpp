@@ -8,6 +8,7 @@
 #include "base/input.h"
 #include "base/text.h"
 #include "cli/messages.h"
+#include "cli/own_log_input.h"
 #include "cli/rules_input.h"
 #include "cli/showing.h"
 #include "journey/decide.h"
@@ -42,6 +43,7 @@ constexpr std::string_view kExamples[] = {
     "fwtrace explain /var/log/kern.log --rules rules.save --dropped",
     "fwtrace explain 'kern.log*' -p tcp --dport 80 -d 10.1.2.3",
     "journalctl -k -o json | fwtrace explain - -q",
+    "fwtrace explain --rules rules.save    (this machine's journal, kern.log or /dev/kmsg)",
 };
 
 struct Settings {
@@ -64,10 +66,13 @@ class Run {
     seen_.see(book);
   }
 
-  int read(const std::vector<std::string>& paths) {
+  // `own`: what "-" stands for, if this machine's own log is read.
+  int read(const std::vector<std::string>& paths, OwnInput* own) {
     int status = kDone;
     for (const std::string& path : paths) {
-      auto input = base::Input::open(path, world_.in);
+      const bool is_own = own != nullptr && own->stream;
+      auto input =
+          is_own ? base::Input::of(own->stream->fd(), own->name) : base::Input::open(path, world_.in);
       if (!input) {
         status = std::max(status, report_error(world_, input.error()));
         continue;
@@ -81,7 +86,10 @@ class Run {
           status = std::max(status, report_error(world_, chunk.error()));
           break;
         }
-        if (chunk->empty()) break;
+        if (chunk->empty()) {
+          if (is_own) check_end(*own);
+          break;
+        }
         look_at_start(*chunk);
         reader_.push(*chunk);
         if (enough()) break;
@@ -123,6 +131,11 @@ class Run {
   }
 
  private:
+  void check_end(OwnInput& own) {
+    if (const auto problem = own.stream->close(/*read_to_end=*/true))
+      warn(world_, own.name + " was perhaps not read whole: journalctl " + *problem);
+  }
+
   bool enough() const { return shower_.enough(summary_); }
 
   // A journey is over: give it its rules and its outcome, and show it if it is asked for.
@@ -324,8 +337,8 @@ base::Result<Settings> to_settings(const Options& options, const packet::Filter&
 
 const CommandRow kExplain = {
     "explain",
-    "FILE… [--rules FILE] [FILTER]",
-    "what happened to each packet, from a log (- is standard input; .gz .xz .zst are read as they are)",
+    "[FILE…] [--rules FILE] [FILTER]",
+    "what happened to each packet, from a log (- is standard input; .gz .xz .zst too), or this machine's own",
     kOptions,
     kExamples,
     true};
@@ -341,11 +354,6 @@ int explain(const std::vector<std::string>& args, World& world) {
   }
   const auto settings = to_settings(*options, taken->filter, world);
   if (!settings) return report_error(world, settings.error());
-  if (options->words.empty())
-    return report_error(
-        world, {base::ErrorKind::Usage,
-                "which log?",
-                {"name one or more files, or - for standard input: journalctl -k | fwtrace explain -"}});
   const std::vector<std::string> rules = options->all("--rules");
   if (std::count(options->words.begin(), options->words.end(), "-") +
           std::count(rules.begin(), rules.end(), "-") >
@@ -354,10 +362,18 @@ int explain(const std::vector<std::string>& args, World& world) {
                                 "standard input can be read once: \"-\" is both a log and --rules",
                                 {"put one of them into a file"}});
   base::Sources sources;
+  std::optional<OwnInput> own;
+  if (options->words.empty()) {
+    auto opened = open_own_log(world);
+    if (!opened) return report_error(world, opened.error());
+    own = std::move(*opened);
+  }
+  // CONNECT read_live_rules(…): with `own` and no --rules the running ruleset is the default.
   const auto book = read_rule_files(rules, world, sources);
   if (!book) return report_error(world, book.error());
   Run run(world, *settings, *book, sources);
-  return run.finish(run.read(base::in_rotation_order(options->words)));
+  const std::vector<std::string> paths = own ? own->paths : base::in_rotation_order(options->words);
+  return run.finish(run.read(paths, own ? &*own : nullptr));
 }
 
 }  // namespace fwtrace::cli

@@ -97,6 +97,7 @@ Seen run_case(const CaseFile& test_case, int standard_input) {
   base::Output err = base::Output::to_string();
   cli::World world{.out = out, .err = err};
   world.in = standard_input;
+  world.root = ".";  // a case's machine has the files that the case gives it
   world.terminal = test_case.terminal;
   world.width = test_case.width;
   world.color = test_case.color;
