@@ -368,8 +368,8 @@ int explain(const std::vector<std::string>& args, World& world) {
     if (!opened) return report_error(world, opened.error());
     own = std::move(*opened);
   }
-  // CONNECT read_live_rules(…): with `own` and no --rules the running ruleset is the default.
-  const auto book = read_rule_files(rules, world, sources);
+  // The log of this machine is joined with its running rules, unless others are named.
+  const auto book = own && rules.empty() ? read_live_rules(world, sources) : read_rule_files(rules, world, sources);
   if (!book) return report_error(world, book.error());
   Run run(world, *settings, *book, sources);
   const std::vector<std::string> paths = own ? own->paths : base::in_rotation_order(options->words);

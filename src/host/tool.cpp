@@ -187,7 +187,7 @@ std::optional<std::string> find_tool(std::string_view name, const std::vector<st
 }
 
 ToolRun run_listing(const std::string& path, const std::vector<std::string>& arguments,
-                 const ListingLimits& limits) {
+                    const ListingLimits& limits) {
   ToolRun run;
   const auto deadline = Clock::now() + limits.time;
   std::vector<std::string> words = {path.substr(path.rfind('/') + 1)};

@@ -30,6 +30,6 @@ std::optional<std::string> find_tool(std::string_view name, const std::vector<st
 
 // Runs in the calling thread's namespaces. `arguments` are those behind the program's name.
 ToolRun run_listing(const std::string& path, const std::vector<std::string>& arguments,
-                 const ListingLimits& limits);
+                    const ListingLimits& limits);
 
 }  // namespace fwtrace::host
