@@ -1,6 +1,7 @@
 // The classic way, by hand: nf_log of the namespace set to the kernel log, TRACE rules of iptables-legacy at raw
 // PREROUTING 1 and OUTPUT 1, rsyslog writing kern.* to a file, one connection; then `fwtrace explain` on that file with
 // the saved rules. The judge is the kernel's rule counters.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -14,6 +15,7 @@
 
 #include <array>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -178,7 +180,8 @@ Explained explain(const std::string& log, const std::string& rules, const std::s
   return out;
 }
 
-class ClassicTest : public testing::Test {
+// Parameter: AF_INET or AF_INET6.
+class ClassicTest : public testing::TestWithParam<int> {
  protected:
   void SetUp() override {
     if (access("/usr/sbin/rsyslogd", X_OK) != 0)
@@ -198,18 +201,29 @@ class ClassicTest : public testing::Test {
 
   // A connection from the neighbour to the box: hello, and goodbye from both.
   void connect_once(std::uint16_t port) const {
-    const host::Fd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    address.sin_addr.s_addr = htonl(0x0a090001);  // 10.9.0.1
+    sockaddr_storage address{};
+    socklen_t size = 0;
+    if (GetParam() == AF_INET) {
+      sockaddr_in in{};
+      in.sin_family = AF_INET;
+      in.sin_port = htons(port);
+      inet_pton(AF_INET, "10.9.0.1", &in.sin_addr);
+      std::memcpy(&address, &in, size = sizeof in);
+    } else {
+      sockaddr_in6 in{};
+      in.sin6_family = AF_INET6;
+      in.sin6_port = htons(port);
+      inet_pton(AF_INET6, "fd09::1", &in.sin6_addr);
+      std::memcpy(&address, &in, size = sizeof in);
+    }
     auto* to = reinterpret_cast<sockaddr*>(&address);
-    ASSERT_EQ(bind(listener.get(), to, sizeof address), 0);
+    const host::Fd listener(socket(GetParam(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(bind(listener.get(), to, size), 0);
     ASSERT_EQ(listen(listener.get(), 1), 0);
-    const host::Fd client = box_->neighbour_socket(AF_INET, SOCK_STREAM);
+    const host::Fd client = box_->neighbour_socket(GetParam(), SOCK_STREAM);
     const timeval bound{5, 0};
     setsockopt(client.get(), SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
-    ASSERT_EQ(connect(client.get(), to, sizeof address), 0);
+    ASSERT_EQ(connect(client.get(), to, size), 0);
     const host::Fd server(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
     ASSERT_TRUE(server.open());
     setsockopt(server.get(), SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof bound);
@@ -223,30 +237,34 @@ class ClassicTest : public testing::Test {
   std::string folder_;
 };
 
-TEST_F(ClassicTest, OneConnectionThroughRsyslogMeetsEveryRuleWhoseCounterMoved) {
+TEST_P(ClassicTest, OneConnectionThroughRsyslogMeetsEveryRuleWhoseCounterMoved) {
   // The kernel's buffer holds other runs' lines too: this port is ours alone.
   const auto port = static_cast<std::uint16_t>(
       20'000 +
       (getpid() * 7 + std::chrono::steady_clock::now().time_since_epoch().count() / 1'000'000) % 10'000);
-  ASSERT_EQ(host::set_logger(AF_INET, "nf_log_ipv4"), 0);
+  const bool v6 = GetParam() == AF_INET6;
+  const std::string client = v6 ? "fd09::2" : "10.9.0.2", tool = v6 ? "ip6tables-legacy" : "iptables-legacy";
+  ASSERT_EQ(host::set_logger(GetParam(), v6 ? "nf_log_ipv6" : "nf_log_ipv4"), 0);
   const std::string dport = fmt::format("-p tcp --dport {}", port),
                     sport = fmt::format("-p tcp --sport {}", port);
-  const std::string all = fmt::format("-p tcp -m multiport --ports {}", port);
   const std::string made = Box::run(fmt::format(
-      "set -e; i() {{ iptables-legacy -w 10 \"$@\"; }};"
+      "set -e; i() {{ {2} -w 10 \"$@\"; }};"
       "i -t raw -I PREROUTING 1 {0} -j TRACE; i -t raw -I OUTPUT 1 {1} -j TRACE;"
       "i -t raw -A PREROUTING {0} -j ACCEPT;"
-      "i -t mangle -A PREROUTING {0} -j MARK --set-mark 7; i -t mangle -A POSTROUTING {1} -m comment --comment 'out again' -j DSCP --set-dscp 8;"
-      "i -N checks; i -N never; i -A checks -s 192.0.2.1 -j DROP; i -A checks {0} --syn; i -A checks {0} -j RETURN; i -A never -j DROP;"
-      "i -A INPUT -s 192.0.2.1 -j never; i -A INPUT {0} -j checks; i -A INPUT {0} -m comment --comment 'the service' -j ACCEPT;"
-      "i -A INPUT -j DROP; i -A OUTPUT {1} -j ACCEPT; i -A OUTPUT -j REJECT",
-      dport, sport));
+      "i -t mangle -A PREROUTING {0} -j MARK --set-mark 7;"
+      "i -t mangle -A POSTROUTING {1} -m comment --comment 'out again' -j DSCP --set-dscp 8;"
+      "i -N checks; i -N never; i -A checks -s {3} -j DROP; i -A checks {0} --syn; i -A checks {0} -j RETURN;"
+      "i -A never -j DROP;"
+      "i -A INPUT -s {3} -j never; i -A INPUT {0} -j checks;"
+      "i -A INPUT {0} -m comment --comment 'the service' -j ACCEPT; i -A INPUT -p tcp -j DROP;"
+      "i -A OUTPUT {1} -j ACCEPT; i -A OUTPUT -p tcp -j REJECT",
+      dport, sport, tool, v6 ? "2001:db8::1" : "192.0.2.1"));
   ASSERT_EQ(made, "") << "the rules cannot be made";
   const Rsyslog rsyslog(folder_);
   connect_once(port);
   std::this_thread::sleep_for(100ms);  // both FINs
 
-  const std::string save = Box::run("iptables-legacy-save -c");
+  const std::string save = Box::run(tool + "-save -c");
   const Counts counted = read_counters(save);
   ASSERT_GE(counted.size(), 8U) << save;
   std::ofstream(folder_ + "/rules.save") << save;
@@ -254,9 +272,10 @@ TEST_F(ClassicTest, OneConnectionThroughRsyslogMeetsEveryRuleWhoseCounterMoved) 
   // The log comes by rsyslog's own time; what it wrote is enough once every packet is in it.
   Explained explained;
   for (int i = 0; i < 100; ++i) {
-    explained = explain(folder_ + "/kern.log", folder_ + "/rules.save", fmt::format("-s 10.9.0.2 {}", dport));
+    explained =
+        explain(folder_ + "/kern.log", folder_ + "/rules.save", fmt::format("-s {} {}", client, dport));
     const Explained back =
-        explain(folder_ + "/kern.log", folder_ + "/rules.save", fmt::format("-d 10.9.0.2 {}", sport));
+        explain(folder_ + "/kern.log", folder_ + "/rules.save", fmt::format("-d {} {}", client, sport));
     for (const auto& [rule, packets] : back.steps) explained.steps[rule] += packets;
     for (const auto& [verdict, packets] : back.verdicts) explained.verdicts[verdict] += packets;
     explained.without_text.insert(explained.without_text.end(), back.without_text.begin(),
@@ -276,6 +295,9 @@ TEST_F(ClassicTest, OneConnectionThroughRsyslogMeetsEveryRuleWhoseCounterMoved) 
   EXPECT_GE(explained.verdicts["sent"], 2);
   EXPECT_EQ(explained.verdicts.size(), 2U) << "a verdict other than delivered and sent";
 }
+
+INSTANTIATE_TEST_SUITE_P(Families, ClassicTest, testing::Values(AF_INET, AF_INET6),
+                         [](const auto& family) { return family.param == AF_INET ? "IPv4" : "IPv6"; });
 
 }  // namespace
 }  // namespace fwtrace::live
