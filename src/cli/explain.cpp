@@ -369,7 +369,13 @@ int explain(const std::vector<std::string>& args, World& world) {
     own = std::move(*opened);
   }
   // The log of this machine is joined with its running rules, unless others are named.
-  const auto book = own && rules.empty() ? read_live_rules(world, sources) : read_rule_files(rules, world, sources);
+  const bool live_by_default = own && rules.empty();
+  auto book = live_by_default ? read_live_rules(world, sources) : read_rule_files(rules, world, sources);
+  if (!book && live_by_default) {
+    warn(world, "without this machine's rules: " + book.error().message);
+    for (const std::string& one : book.error().hints) hint(world, one);
+    book = ruleset::Rulebook{};
+  }
   if (!book) return report_error(world, book.error());
   Run run(world, *settings, *book, sources);
   const std::vector<std::string> paths = own ? own->paths : base::in_rotation_order(options->words);

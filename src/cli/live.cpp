@@ -53,10 +53,13 @@ Live::Live(World& world, const Showing& showing, const base::Sources& sources, b
 }
 
 void Live::event(const trace::Event& event) {
-  if (raw_shift_ != 0 && event.dialect == trace::Dialect::KernelLog && event.number > raw_shift_ &&
-      event.table.text() == "raw" && packet::hook_of_chain(event.chain.text()) != packet::Hook::None) {
+  const std::uint32_t shift = event.family == packet::Family::Ip6 ? raw_shift_v6_ : raw_shift_v4_;
+  if (shift != 0 && event.dialect == trace::Dialect::KernelLog && event.table.text() == "raw") {
+    if (trace::is_our_table(event.chain.text())) return;
+    if (event.number <= shift || packet::hook_of_chain(event.chain.text()) == packet::Hook::None)
+      return grouper_.event(event);
     trace::Event shifted = event;
-    shifted.number -= raw_shift_;
+    shifted.number -= shift;
     grouper_.event(shifted);
     return;
   }

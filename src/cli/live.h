@@ -42,7 +42,7 @@ class Live final : public trace::Sink {
   void capture(const ruleset::Capture& capture, std::uint64_t begun);
   bool wants_capture() const;
   // Numbers in raw's PREROUTING and OUTPUT are so much higher than the user's (rung 3).
-  void set_raw_shift(std::uint32_t shift) { raw_shift_ = shift; }
+  void set_raw_shift(std::uint32_t v4, std::uint32_t v6) { raw_shift_v4_ = v4, raw_shift_v6_ = v6; }
 
   void tick(std::int64_t now_us);  // gives and shows what is ready; a clock that only goes forward
   bool enough() const { return shower_.enough(summary_); }
@@ -86,7 +86,7 @@ class Live final : public trace::Sink {
   std::deque<Waiting> waiting_;
   std::int64_t now_us_ = 0, loss_until_ = 0;
   std::uint64_t socket_lost_ = 0, gap_lost_ = 0;
-  std::uint32_t raw_shift_ = 0;
+  std::uint32_t raw_shift_v4_ = 0, raw_shift_v6_ = 0;
   struct Asked {
     std::uint64_t serial = 0;  // the newest packet of the asking direction
     std::uint64_t source = 0;  // its source_key(), where conntrack does not tell directions

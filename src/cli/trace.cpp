@@ -172,7 +172,8 @@ class Session {
                    {"add an address, a port or an interface; or --all, within --rate " +
                     std::to_string(settings_.rate) + " a second"}});
     }
-    live_.set_raw_shift(tracing_->raw_shift());
+    live_.set_raw_shift(tracing_->raw_shift(packet::IpVersion::V4),
+                        tracing_->raw_shift(packet::IpVersion::V6));
     if (writer_) writer_->capture(to_recorded(capture, 0, now_stamp()));
     auto capturer = host::RulesCapturer::start();
     if (!capturer) {
