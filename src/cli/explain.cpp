@@ -25,7 +25,8 @@ using journey::OutcomeKind;
 
 constexpr OptionRow kOptions[] = {
     {"--rules", "FILE",
-     "the rules of that machine: iptables-save, iptables -S or -L output; may be given again"},
+     "the rules of that machine: output of iptables-save, iptables -S or -L, nft -a list ruleset; "
+     "or \"live\", those that this machine has now; may be given again"},
     {"--from", "DIALECT",
      "read only this kind of line: kernel, nft or xtables (default: each line is recognised)"},
     {"--dropped", "", "show only packets that were dropped, rejected or lost, or most likely so"},

@@ -125,7 +125,7 @@ class Capturing {
   }
 
   void problem(std::string_view command, std::string_view what) {
-    capture_.problems.push_back(fmt::format("{}: {}", command, what));
+    capture_.problems.push_back(fmt::format("{}: {}", command.substr(0, command.find(' ')), what));
   }
 
   // Puts the listing into the capture, if it is whole. Returns its text.
@@ -166,8 +166,10 @@ class Capturing {
          {"table bridge ", {"filter", "nat", "broute"}, "ebtables-nft-save", "ebtables-save"},
          {"table arp ", {"filter"}, "arptables-nft-save", "arptables-save"}}};
     for (const NftSave& save : kSaves) {
-      if (!has_table(text, save)) continue;
-      list(find_save(save.command, save.plain_command, true, options_.folders), save.command);
+      // Without nft nobody tells whether there are such tables; asking creates none.
+      if (nft && !has_table(text, save)) continue;
+      const auto path = find_save(save.command, save.plain_command, true, options_.folders);
+      if (nft || path) list(path, save.command);
     }
   }
 

@@ -206,10 +206,23 @@ TEST_F(CaptureTest, ToolsThatFail) {
   EXPECT_EQ(host::capture_rules(options).problems,
             std::vector<std::string>{"iptables-nft-save: took longer than 100 ms and was stopped"});
   options.folders = {folder_.string()};
+  std::filesystem::remove(folder_ / "iptables-nft-save");
   const Capture none = host::capture_rules(options);
   EXPECT_EQ(none.problems,
             (std::vector<std::string>{"nft: not installed", "iptables-legacy-save: not installed"}));
   EXPECT_TRUE(none.listings.empty());
+}
+
+TEST_F(CaptureTest, IptablesNftWithoutNft) {
+  Box::run("iptables-nft -A INPUT -j ACCEPT");
+  host::CaptureOptions options = with_tool("iptables-nft-save", "exec /usr/sbin/iptables-nft-save");
+  options.folders = {folder_.string()};
+  const Capture capture = host::capture_rules(options);
+  EXPECT_EQ(capture.problems, std::vector<std::string>{"nft: not installed"});
+  base::Diagnostics diagnostics;
+  const ruleset::Rulebook book = ruleset::read_capture(capture, diagnostics);
+  ASSERT_NE(book.find(Family::Ip, Backend::NftCompat), nullptr);
+  EXPECT_EQ(book.rule_count(), 1U);
 }
 
 TEST_F(CaptureTest, AMissingCapabilityIsNamed) {
