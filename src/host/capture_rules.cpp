@@ -67,7 +67,7 @@ std::optional<std::uint32_t> GenerationReader::read() {
     const auto keep = [](const nlattr* attribute, void* into) {
       if (mnl_attr_get_type(attribute) == NFTA_GEN_ID && mnl_attr_validate(attribute, MNL_TYPE_U32) >= 0)
         *static_cast<std::optional<std::uint32_t>*>(into) = ntohl(mnl_attr_get_u32(attribute));
-      return static_cast<int>(MNL_CB_OK);
+      return MNL_CB_OK;
     };
     mnl_attr_parse(message, sizeof(nfgenmsg), keep, &generation);
     return generation;

@@ -10,7 +10,6 @@
 namespace fwtrace::ruleset {
 
 using packet::Family;
-using packet::Hook;
 
 namespace {
 
