@@ -77,7 +77,7 @@ base::Result<NetlinkSocket> NetlinkSocket::open() {
       getsockname(made.fd_.get(), plain, &length) != 0) {
     return base::fail(base::ErrorKind::Permission,
                       fmt::format("the kernel gives no netfilter socket: {}", print_errno(errno)),
-                      {"the kernel needs CONFIG_NETFILTER_NETLINK; 'fwtrace doctor' says what is missing"});
+                      {"modprobe nfnetlink"});
   }
   made.port_ = address.nl_pid;
   return made;

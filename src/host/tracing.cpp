@@ -135,8 +135,14 @@ Result<void> Tracing::Impl::arm_by_insertion(const TracingWish& wish, const base
                       "tracing cannot be armed without touching your rules: " + why.message,
                       std::move(hints));
   }
-  TRY(Insertion inserted, Insertion::insert(plan, wish.limits, *guardian, notes));
-  insertion.emplace(std::move(inserted));
+  auto inserted = Insertion::insert(plan, wish.limits, *guardian, notes);
+  if (!inserted) {
+    // iptables does not say why; that nobody logs may be it (kernel: trace_tg_check, before 5.13).
+    base::Error error = std::move(inserted.error());
+    error.hints.insert(error.hints.end(), notes.begin(), notes.end());
+    return std::unexpected(std::move(error));
+  }
+  insertion.emplace(std::move(*inserted));
   notes.push_back(
       fmt::format("{}: {} rules are inserted into the raw table, whose other rules have numbers one higher "
                   "meanwhile",

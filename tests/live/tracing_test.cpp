@@ -1,22 +1,16 @@
 // Tracing as a whole: which rung is taken, what is said about it, and that everything is as before when it ends.
-#include "host/tracing.h"
-
-#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <thread>
 
 #include "host/nf_log.h"
-#include "live/box.h"
-#include "packet/filter.h"
+#include "live/tracing_run.h"
 
 namespace fwtrace::live {
 namespace {
@@ -25,47 +19,7 @@ using namespace std::chrono_literals;
 using Strings = std::vector<std::string>;
 using Clock = std::chrono::steady_clock;
 
-host::TracingWish wish(const Strings& words) {
-  auto taken = packet::take_filter(words, {});
-  EXPECT_TRUE(taken && taken->rest.empty());
-  host::TracingWish wish;
-  wish.arming.filter = taken->filter;
-  return wish;
-}
-
-// Sends from the neighbour; made before tracing starts, which gives up the right to enter namespaces.
-class Sender {
- public:
-  Sender(const Box& box, const std::string& to, std::uint16_t port = 53)
-      : v6_(to.find(':') != std::string::npos),
-        socket_(box.neighbour_socket(v6_ ? AF_INET6 : AF_INET, SOCK_DGRAM)) {
-    const auto join = [](const auto& address, const host::Fd& socket) {
-      EXPECT_EQ(connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
-    };
-    if (v6_) {
-      sockaddr_in6 in{.sin6_family = AF_INET6,
-                      .sin6_port = htons(port),
-                      .sin6_flowinfo = 0,
-                      .sin6_addr = {},
-                      .sin6_scope_id = 0};
-      inet_pton(AF_INET6, to.c_str(), &in.sin6_addr);
-      join(in, socket_);
-    } else {
-      sockaddr_in in{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {}, .sin_zero = {}};
-      inet_pton(AF_INET, to.c_str(), &in.sin_addr);
-      join(in, socket_);
-    }
-  }
-  void send(int count) const {
-    for (int i = 0; i < count; ++i) EXPECT_EQ(::send(socket_.get(), "fwtrace", 7, 0), 7);
-  }
-
- private:
-  bool v6_;
-  host::Fd socket_;
-};
-
-// Each test is a process of its own, because starting gives up capabilities for good.
+// Each test has a process of its own, because starting gives up capabilities for good.
 class TracingTest : public testing::Test {
  protected:
   void SetUp() override {
@@ -86,52 +40,6 @@ class TracingTest : public testing::Test {
     EXPECT_EQ(Box::run("ls " + knobs_.state_folder), "");
     Box::run("rm -rf '" + knobs_.state_folder + "'");
   }
-  // All that tracing may change, but for the binding of group 0, which lives as long as the socket.
-  static std::string settings() {
-    return Box::run(
-        "nft list ruleset; save() { [ -r /proc/net/$2 ] || return; for t in $(sort /proc/net/$2); do"
-        "  $1 -t $t | sed '/^#/d; s/\\[[0-9:]*\\]//'; done; };"
-        "save iptables-legacy-save ip_tables_names; save ip6tables-legacy-save ip6_tables_names;"
-        "cat /proc/net/netfilter/nf_log");
-  }
-  static std::string state() { return settings() + Box::run("cat /proc/net/netfilter/nfnetlink_log"); }
-  // Runs `body` in a child, which fails if a check in it does.
-  static void in_child(const std::function<void()>& body) {
-    const pid_t child = fork();
-    if (child == 0) {
-      body();
-      fflush(nullptr);
-      _exit(testing::Test::HasFailure() ? 1 : 0);
-    }
-    int status = 0;
-    waitpid(child, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "child ended with " << status;
-  }
-  struct Heard {
-    Strings events;
-    std::string kernel_log;
-    std::uint64_t lost = 0;
-  };
-  // Runs until nothing came for 100 ms.
-  static void listen(host::Tracing& tracing, Heard& heard) {
-    auto last = Clock::now();
-    tracing.run({.datagram =
-                     [&](std::span<const std::uint8_t> datagram) {
-                       last = Clock::now();
-                       if (const auto seen = read_seen(datagram)) heard.events.push_back(seen->text());
-                     },
-                 .kernel_log =
-                     [&](std::string_view text) {
-                       last = Clock::now();
-                       heard.kernel_log += text;
-                     },
-                 .lost = [&](std::uint64_t more) { heard.lost += more; },
-                 .tick = [&] { return Clock::now() - last < 100ms; }});
-  }
-  static std::size_t count_of(const Strings& all, const std::string& one) {
-    return static_cast<std::size_t>(std::ranges::count(all, one));
-  }
-
   std::unique_ptr<Box> box_;
   host::TracingKnobs knobs_;
   std::string before_, settings_;
@@ -148,18 +56,15 @@ TEST_F(TracingTest, TheFirstRung) {
     EXPECT_TRUE((*tracing)->legacy_events());
     EXPECT_EQ((*tracing)->raw_shift(packet::IpVersion::V4), 0U);
     sender.send(3);
-    Heard heard;
-    listen(**tracing, heard);
+    const Heard heard = listen(**tracing);
     const std::string ours = "nft " + host::Arming::table_name(getpid());
-    EXPECT_EQ(count_of(heard.events, ours + ":start"), 3U) << testing::PrintToString(heard.events);
-    EXPECT_EQ(count_of(heard.events, ours + ":left"), 3U);
-    EXPECT_EQ(count_of(heard.events, "legacy filter:FORWARD:rule:1"), 3U);
+    EXPECT_EQ(heard.count(ours + ":start"), 3U) << testing::PrintToString(heard.events);
+    EXPECT_EQ(heard.count(ours + ":left"), 3U);
+    EXPECT_EQ(heard.count("legacy filter:FORWARD:rule:1"), 3U);
     sender.send(2);
     EXPECT_EQ((*tracing)->stop(), Strings());
     sender.send(7);
-    heard = {};
-    listen(**tracing, heard);
-    EXPECT_EQ(count_of(heard.events, ours + ":left"), 2U) << "what was armed is still told";
+    EXPECT_EQ(listen(**tracing).count(ours + ":left"), 2U) << "what was armed is still told";
     ASSERT_TRUE((*tracing)->counters());
     EXPECT_EQ((*tracing)->counters()->armed, 5U);
     EXPECT_EQ(settings(), settings_);
@@ -175,9 +80,8 @@ TEST_F(TracingTest, TheSecondRung) {
     ASSERT_EQ((*tracing)->notes().size(), 1U);
     EXPECT_NE((*tracing)->notes()[0].find("no owner flag"), std::string::npos);
     sender.send(1);
-    Heard heard;
-    listen(**tracing, heard);
-    EXPECT_EQ(count_of(heard.events, "nft " + host::Arming::table_name(getpid()) + ":left"), 1U)
+    const Heard heard = listen(**tracing);
+    EXPECT_EQ(heard.count("nft " + host::Arming::table_name(getpid()) + ":left"), 1U)
         << testing::PrintToString(heard.events);
     EXPECT_EQ((*tracing)->stop(), Strings());
     EXPECT_EQ(settings(), settings_);
@@ -213,13 +117,11 @@ TEST_F(TracingTest, TheThirdRung) {
     sender.send(3);
     other.send(4);
     v6.send(2);
-    Heard heard;
-    listen(**tracing, heard);
+    const Heard heard = listen(**tracing);
     const std::string ours = host::Arming::table_name(getpid());
-    EXPECT_EQ(count_of(heard.events, "legacy raw:PREROUTING:rule:2"), 3U)
-        << testing::PrintToString(heard.events);
-    EXPECT_EQ(count_of(heard.events, "legacy filter:FORWARD:rule:1"), 3U);
-    EXPECT_EQ(count_of(heard.events, "legacy raw:" + ours + "-arm:return:3"), 5U);
+    EXPECT_EQ(heard.count("legacy raw:PREROUTING:rule:2"), 3U) << testing::PrintToString(heard.events);
+    EXPECT_EQ(heard.count("legacy filter:FORWARD:rule:1"), 3U);
+    EXPECT_EQ(heard.count("legacy raw:" + ours + "-arm:return:3"), 5U);
     ASSERT_TRUE((*tracing)->counters());
     EXPECT_EQ((*tracing)->counters()->matched, 5U);
     EXPECT_EQ((*tracing)->counters()->armed, 5U);
