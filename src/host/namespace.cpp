@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "base/text.h"
+#include "host/container.h"
 #include "host/proc.h"
 
 namespace fwtrace::host {
@@ -37,9 +38,9 @@ Result<NetworkNamespace> NetworkNamespace::open(const std::string& path, std::st
       return base::fail(ErrorKind::Permission, fmt::format("network namespace '{}' may not be entered", name),
                         {"run as root"});
     }
-    return base::fail(ErrorKind::Usage,
-                      fmt::format("no network namespace '{}': {}", name, print_errno(error)),
-                      {"'ip netns list' and 'lsns -t net' show those there are; a process number works too"});
+    return base::fail(
+        ErrorKind::Usage, fmt::format("no network namespace '{}': {}", name, print_errno(error)),
+        {"'ip netns list' and 'lsns -t net' show those there are; a process number or a container's name works too"});
   }
   struct stat info{};
   if (fstat(found.fd_.get(), &info) != 0) {
@@ -65,12 +66,19 @@ Result<NetworkNamespace> NetworkNamespace::find(const std::string& name_or_pid) 
   const bool is_plain_name = !name_or_pid.empty() && name_or_pid.find('/') == std::string::npos &&
                              name_or_pid != "." && name_or_pid != "..";
   if (is_plain_name && std::filesystem::exists(named, ignored)) return open(named, name_or_pid);
-  if (const auto pid = base::parse_number<int>(name_or_pid); pid && *pid > 0) return of_process(*pid);
+  // A container's id may look like a number too: if there is no such process.
+  const auto pid = base::parse_number<int>(name_or_pid);
+  const bool is_pid = pid && *pid > 0;
+  if (is_pid && std::filesystem::exists(fmt::format("/proc/{}", *pid), ignored)) return of_process(*pid);
   if (!is_plain_name) {
-    return base::fail(ErrorKind::Usage, fmt::format("'{}' is no name of a network namespace", name_or_pid),
-                      {"give a name of 'ip netns list', a process number, or a path that begins with '/'"});
+    return base::fail(
+        ErrorKind::Usage, fmt::format("'{}' is no name of a network namespace", name_or_pid),
+        {"give a name of 'ip netns list', a process number, a container's name, or a path that begins "
+         "with '/'"});
   }
-  return open(named, name_or_pid);
+  TRY(const auto container, find_container(name_or_pid));
+  if (container) return open(fmt::format("/proc/{}/ns/net", *container), name_or_pid);
+  return is_pid ? of_process(*pid) : open(named, name_or_pid);
 }
 
 std::optional<NetworkNamespace> NetworkNamespace::find_by_inode(std::uint64_t inode) {

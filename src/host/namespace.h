@@ -19,7 +19,7 @@ class NetworkNamespace {
  public:
   // That of the calling thread.
   static base::Result<NetworkNamespace> current();
-  // "NAME" of /run/netns (ip netns), "/path/to/ns", or a process number.
+  // "NAME" of /run/netns (ip netns), "/path/to/ns", a process number, or a container's name or id (container.h).
   static base::Result<NetworkNamespace> find(const std::string& name_or_pid);
   static base::Result<NetworkNamespace> of_process(int pid);
   // By inode, looked for in /run/netns and in all processes; for repair.

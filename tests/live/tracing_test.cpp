@@ -1,6 +1,8 @@
 // Tracing as a whole: which rung is taken, what is said about it, and that everything is as before when it ends.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,7 +11,8 @@
 #include <chrono>
 #include <thread>
 
-#include "host/nf_log.h"
+#include "host/capability.h"
+#include "host/proc.h"
 #include "live/tracing_run.h"
 
 namespace fwtrace::live {
@@ -258,6 +261,71 @@ TEST_F(TracingTest, ASignalEndsIt) {
                              return sent = true;
                            }});
     }
+  });
+}
+
+TEST_F(TracingTest, NetAdminIsEnough) {
+  Box::run("iptables-legacy -A FORWARD -p udp -j ACCEPT");
+  remember();
+  in_child([&] {
+    const Sender sender(*box_, "10.8.0.2");
+    ASSERT_TRUE(host::keep_only({host::Capability::NetAdmin}));
+    auto tracing = host::Tracing::start(wish({"-p", "udp"}), knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    EXPECT_EQ((*tracing)->notes(), Strings());
+    sender.send(1);
+    const Heard heard = listen(**tracing);
+    EXPECT_EQ(heard.count("legacy filter:FORWARD:rule:1"), 1U);
+    EXPECT_EQ(heard.count("nft " + host::Arming::table_name(getpid()) + ":left"), 1U);
+    EXPECT_EQ((*tracing)->stop(), Strings());
+  });
+}
+
+TEST_F(TracingTest, SysctlsThatCannotBeWrittenAreANote) {
+  Box::run("iptables-legacy -A FORWARD -p udp -j ACCEPT");
+  remember();
+  in_child([&] {
+    ASSERT_EQ(unshare(CLONE_NEWNS), 0);
+    ASSERT_EQ(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    ASSERT_EQ(mount("/proc/sys", "/proc/sys", nullptr, MS_BIND, nullptr), 0);
+    ASSERT_EQ(mount(nullptr, "/proc/sys", nullptr, MS_BIND | MS_REMOUNT | MS_RDONLY, nullptr), 0);
+    auto tracing = host::Tracing::start(wish({"-p", "udp"}), knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    EXPECT_EQ(
+        (*tracing)->notes(),
+        (Strings{"IPv4 events of iptables-legacy cannot be seen: net.netfilter.nf_log.2 cannot be set: "
+                 "Read-only file system",
+                 "IPv6 events of iptables-legacy cannot be seen: net.netfilter.nf_log.10 cannot be set: "
+                 "Read-only file system"}));
+    EXPECT_FALSE((*tracing)->legacy_events());
+    EXPECT_EQ((*tracing)->stop(), Strings());
+  });
+}
+
+TEST_F(TracingTest, WhatAKilledRunLeftIsPutBackAndSaid) {
+  knobs_.try_owner = false;
+  const pid_t child = fork();
+  if (child == 0) {
+    auto tracing = host::Tracing::start(wish({"-p", "udp"}), knobs_);
+    while (tracing) pause();
+    _exit(1);
+  }
+  int guardian = 0;
+  for (int i = 0; i < 200 && Box::run("nft list tables") == ""; ++i) std::this_thread::sleep_for(10ms);
+  for (const int pid : host::list_processes()) {
+    const auto process = host::find_process(pid);
+    if (process && process->parent == child && process->name == "fwtrace-guard") guardian = pid;
+  }
+  ASSERT_GT(guardian, 0);
+  kill(guardian, SIGKILL);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_NE(settings(), settings_);
+  knobs_.try_owner = true;
+  in_child([&] {
+    auto tracing = host::Tracing::start(wish({"-p", "udp"}), knobs_);
+    ASSERT_TRUE(tracing) << tracing.error().message;
+    EXPECT_EQ((*tracing)->notes(), (Strings{"put back what 1 killed run of fwtrace had left changed"}));
   });
 }
 
