@@ -230,14 +230,16 @@ class Planner {
     }
     const Test from_lo{.field = Field::InName, .name = "lo"};
     const Test from_bridge{.field = Field::InKind, .name = "bridge"};
-    if (enters) base.rules.push_back({.tests = {from_lo}});
-    if (behind_conntrack && table_.learns) {
+    const bool learned = behind_conntrack && table_.learns;
+    const bool more = armed.size() > asked_before || learned;
+    if (enters && more) base.rules.push_back({.tests = {from_lo}});
+    if (learned) {
       // Only the tables with conntrack learn. So what came from a bridge was not asked this before; unless it was
       // armed there for another reason.
       if (enters && wish_.bridge) append(base.rules, seen(armed, name + "-bridged", from_bridge));
       append(base.rules, learned_rules(End::Arm, start));
     }
-    if (enters && wish_.bridge) base.rules.push_back({.tests = {from_bridge}});
+    if (enters && wish_.bridge && more) base.rules.push_back({.tests = {from_bridge}});
     base.rules.insert(base.rules.end(), armed.begin() + static_cast<std::ptrdiff_t>(asked_before),
                       armed.end());
     // Already traced packets tell that they were here: one event, where falling through would be three.
@@ -264,7 +266,7 @@ class Planner {
     second.rules.push_back({.tests = {{.field = Field::CtDirection, .low = 0, .high = 0}}});
     if (enters) second.rules.push_back({.tests = {from_lo}});
     append(second.rules, seen_before);
-    if (table_.learns) append(second.rules, learned_rules(End::Accept, ""));
+    if (learned) append(second.rules, learned_rules(End::Accept, ""));
     append(second.rules, original.excluded);
     append(second.rules, original.required);
     second.rules.emplace_back();

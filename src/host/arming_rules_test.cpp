@@ -119,7 +119,10 @@ TEST(ArmingRules, TheOwnConnectionIsExcludedBothWaysEverywhere) {
 
 TEST(ArmingRules, EveryRuleEndsInAVerdictAndTargetsComeFirst) {
   for (const auto& words : {Lines{"-p", "tcp"}, Lines{"!", "--dport", "1", "-s", "10.0.0.1"}, Lines{}}) {
-    const ArmingPlan plan = plan_arming(wish_of(words));
+    ArmingWish wish = wish_of(words);
+    wish.conntrack = {.v4 = true, .v6 = true};
+    wish.bridge = true;
+    const ArmingPlan plan = plan_arming(wish);
     Lines known;
     for (const ArmingChain& chain : plan.tables.at(0).chains) {
       for (const ArmingRule& rule : chain.rules) {
@@ -133,6 +136,90 @@ TEST(ArmingRules, EveryRuleEndsInAVerdictAndTargetsComeFirst) {
       known.push_back(chain.name);
     }
   }
+}
+
+TEST(ArmingRules, BehindConntrackAsksFirstWhatTheFirstChainAsked) {
+  ArmingWish wish = wish_of({"-p", "tcp", "-d", "10.0.0.1", "--dport", "80"});
+  wish.conntrack = {.v4 = true, .v6 = true};
+  const ArmingPlan plan = plan_arming(wish);
+  ASSERT_EQ(plan.tables.size(), 1U);
+  EXPECT_TRUE(plan.tables[0].learns);
+  const Lines first = rules_of(plan, "first");
+  EXPECT_EQ(first.at(2), "iifname lo accept");
+  EXPECT_EQ(first.at(3), "ip tuple @learned4 goto start");
+  EXPECT_EQ(first.at(4), "ip6 tuple @learned6 goto start");
+  Lines seen;
+  for (const std::string& line : Lines(first.begin() + 5, first.end() - 1)) {
+    seen.push_back(line.substr(0, line.find("goto")) + "accept");
+  }
+  Lines expected{"ct direction original accept", "iifname lo accept"};
+  expected.insert(expected.end(), seen.begin(), seen.end());
+  for (const char* line :
+       {"ip tuple @learned4 accept", "ip6 tuple @learned6 accept",
+        "nfproto ipv4 l4proto 6 ct direction reply ct original ip daddr 10.0.0.1 ct original proto-dst 80 "
+        "goto start-original",
+        "nfproto ipv4 l4proto 1 ct original protocol 6 ct direction reply ct original ip daddr 10.0.0.1 "
+        "ct original proto-dst 80 goto start-original"}) {
+    expected.emplace_back(line);
+  }
+  const Lines original = rules_of(plan, "original");
+  ASSERT_GT(original.size(), expected.size());
+  EXPECT_EQ(Lines(original.begin(), original.begin() + static_cast<std::ptrdiff_t>(expected.size())),
+            expected);
+  EXPECT_EQ(rules_of(plan, "after-conntrack"), Lines{}) << "'original' says the same";
+  EXPECT_EQ(rules_of(plan, "left").front(),
+            "nfproto ipv4 l4proto 6 ct direction original ct status snat,dnat ct original ip daddr 10.0.0.1 "
+            "ct original proto-dst 80 l4proto 6 learn its reply, accept");
+  EXPECT_EQ(rules_of(plan, "delivered"), rules_of(plan, "left"));
+}
+
+TEST(ArmingRules, WithoutConntrackNoRuleAsksIt) {
+  for (const auto& words : {Lines{"-p", "tcp", "--dport", "80"}, Lines{}, Lines{"!", "-s", "10.0.0.1"}}) {
+    for (const ArmingTable& table : plan_arming(wish_of(words)).tables) {
+      EXPECT_FALSE(table.learns);
+      for (const ArmingChain& chain : table.chains) {
+        EXPECT_TRUE(std::ranges::none_of(chain.rules, &ArmingRule::needs_conntrack)) << chain.name;
+      }
+    }
+  }
+}
+
+TEST(ArmingRules, ConntrackOfOneVersionIsAskedInATableOfThatVersion) {
+  ArmingWish wish = wish_of({"-p", "udp"});
+  wish.conntrack = {.v4 = true, .v6 = false};
+  const ArmingPlan both = plan_arming(wish);
+  ASSERT_EQ(both.tables.size(), 2U);
+  EXPECT_EQ(both.tables[0].family, packet::Family::Ip);
+  EXPECT_EQ(both.tables[1].family, packet::Family::Ip6);
+  EXPECT_FALSE(rules_of(both, "original", 0).empty());
+  EXPECT_TRUE(rules_of(both, "original", 1).empty());
+  for (const ArmingChain& chain : both.tables[1].chains) {
+    EXPECT_TRUE(std::ranges::none_of(chain.rules, &ArmingRule::needs_conntrack)) << chain.name;
+    for (const ArmingRule& rule : chain.rules) EXPECT_EQ(print_rule(rule).find("ip "), std::string::npos);
+  }
+  wish.filter.version = packet::IpVersion::V4;
+  EXPECT_EQ(plan_arming(wish).tables.size(), 1U);
+  wish.conntrack = {.v4 = true, .v6 = true};
+  EXPECT_EQ(plan_arming(wish).tables.at(0).family, packet::Family::Inet);
+}
+
+TEST(ArmingRules, WhatConntrackDoesNotKnowIsNotAskedOfIt) {
+  for (const auto& words : {Lines{"-i", "eth0"}, Lines{"-o", "eth0", "-p", "tcp"}, Lines{}}) {
+    ArmingWish wish = wish_of(words);
+    wish.conntrack = {.v4 = true, .v6 = true};
+    EXPECT_TRUE(rules_of(plan_arming(wish), "original").empty()) << testing::PrintToString(words);
+  }
+}
+
+// The interface that is asked for is lo or a bridge: nobody before could test it, so nobody decided on the packet.
+TEST(ArmingRules, AnInterfaceIsAskedBeforeLoAndBridgesArePassedBy) {
+  ArmingWish wish = wish_of({"-i", "br0", "-p", "tcp", "--dport", "80"});
+  wish.bridge = true;
+  const Lines first = rules_of(plan_arming(wish), "first");
+  const auto at = [&](const std::string& line) { return std::ranges::find(first, line) - first.begin(); };
+  EXPECT_LT(at("l4proto 6 iifname br0 th dport 80 goto start"), at("iifname lo accept"));
+  EXPECT_LT(at("iifkind bridge accept"), at("l4proto 6 th sport 80 goto start"));
+  EXPECT_LT(at("l4proto 6 th sport 80 goto start"), static_cast<std::ptrdiff_t>(first.size()));
 }
 
 }  // namespace

@@ -291,7 +291,7 @@ NftRule to_nft(Family family, const std::string& table, const std::string& chain
     case ArmingRule::End::Jump: to.verdict(NFT_JUMP, rule.target); break;
     case ArmingRule::End::Arm: to.verdict(NFT_GOTO, rule.target); break;
     case ArmingRule::End::Learn: {
-      // The version's test stands first (reply_rules.cpp), by which the set is chosen.
+      // The version's test stands first (reply_rules.cpp): it chooses the set.
       const IpVersion learned = rule.tests.front().version;
       to.tuple(learned == IpVersion::V6, true);
       to.update(learned_set(learned));

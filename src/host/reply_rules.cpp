@@ -40,7 +40,8 @@ Flow flow_of(const Filter& filter, const std::vector<std::size_t>& ignored) {
     }
     if (std::ranges::find(ignored, i) != ignored.end()) continue;
     for (const Test& test : wanted->alternatives.front()) {
-      const bool framed = test.field == Field::Version || test.field == Field::CtProtocol;
+      const bool framed =
+          test.field == Field::Version || test.field == Field::Protocol || test.field == Field::CtProtocol;
       if (!framed && std::ranges::find(flow.tests, test) == flow.tests.end()) flow.tests.push_back(test);
     }
   }
@@ -66,21 +67,26 @@ FlowRules original_rules(const Filter& filter, const std::vector<std::size_t>& i
   const Flow flow = flow_of(filter, ignored);
   if (frame.contradiction || flow.unspecific(frame)) return {};
   FlowRules rules = exclusions(flow);
-  std::vector<Test> first;
-  if (frame.version != IpVersion::None) first.push_back(test_version(frame.version));
-  first.push_back(test_number(Field::CtDirection, 1));
   const auto add = [&](std::vector<Test> tests) {
+    tests.push_back(test_number(Field::CtDirection, 1));
     rules.required.push_back(
         {.tests = joined(std::move(tests), flow.tests), .end = End::Arm, .target = target});
   };
-  if (frame.protocol) {
-    add(joined(first, {test_number(Field::CtProtocol, *frame.protocol)}));
+  const auto add_carriers = [&](std::uint8_t protocol) {
+    for (auto& carrier : carriers_of(frame.version, protocol)) add(std::move(carrier));
+  };
+  if (frame.protocol && carries_ports(*frame.protocol)) {
+    add_carriers(*frame.protocol);
   } else if (frame.needs_ports) {
-    for (const std::uint8_t protocol : kPortProtocols) {
-      add(joined(first, {test_number(Field::CtProtocol, protocol)}));
-    }
+    std::ranges::for_each(kPortProtocols, add_carriers);
   } else {
-    add(first);
+    std::vector<Test> first;
+    if (frame.version != IpVersion::None) first.push_back(test_version(frame.version));
+    // Errors about ICMP are ICMP too; other protocols are known by their number in the flow alone.
+    const bool icmp = frame.protocol == packet::proto::kIcmp || frame.protocol == packet::proto::kIcmpv6;
+    if (icmp) first.push_back(test_number(Field::Protocol, *frame.protocol));
+    if (frame.protocol) first.push_back(test_number(Field::CtProtocol, *frame.protocol));
+    add(std::move(first));
   }
   return rules;
 }
@@ -99,6 +105,8 @@ FlowRules learning_rules(const Filter& filter, const std::vector<std::size_t>& i
                             test_number(Field::CtDirection, 0), Test{.field = Field::CtTranslated}},
                            flow.tests),
            .end = End::Learn});
+      // Once more: of the first, nft thinks that the ports to be learned imply it, and lists the rule without it.
+      rules.required.back().tests.push_back(test_number(Field::Protocol, protocol));
     }
   }
   if (rules.required.empty()) return {};

@@ -104,6 +104,19 @@ std::optional<Test> quoted_test_of(const FilterCondition& c) {
   return std::nullopt;
 }
 
+std::vector<std::vector<Test>> carriers_of(IpVersion version, std::uint8_t protocol) {
+  std::vector<std::vector<Test>> carriers{{test_number(Field::Protocol, protocol)}};
+  if (version != IpVersion::None) carriers[0].insert(carriers[0].begin(), test_version(version));
+  const auto error = [&](IpVersion of, std::uint8_t icmp) {
+    if (version != IpVersion::None && version != of) return;
+    carriers.push_back(
+        {test_version(of), test_number(Field::Protocol, icmp), test_number(Field::CtProtocol, protocol)});
+  };
+  error(IpVersion::V4, packet::proto::kIcmp);
+  error(IpVersion::V6, packet::proto::kIcmpv6);
+  return carriers;
+}
+
 std::optional<Tests> original_tests_of(const FilterCondition& c) {
   if (c.option == "protocol") return these({test_number(Field::CtProtocol, c.number)});
   if (c.option == "source" || c.option == "destination") {
@@ -116,16 +129,19 @@ std::optional<Tests> original_tests_of(const FilterCondition& c) {
     const Field field = c.option == "source-port" ? Field::CtSourcePort : Field::CtDestinationPort;
     Tests tests;
     for (const std::uint8_t protocol : kPortProtocols) {
-      tests.alternatives.push_back(
-          {test_number(Field::CtProtocol, protocol), Test{.field = field, .low = c.low, .high = c.high}});
+      for (const auto& carrier : carriers_of(IpVersion::None, protocol)) {
+        tests.alternatives.push_back(carrier);
+        tests.alternatives.back().push_back({.field = field, .low = c.low, .high = c.high});
+      }
     }
     return tests;
   }
   if (c.option == "icmp-type" || c.option == "icmpv6-type") {
     const bool v4 = c.option == "icmp-type";
     const std::uint32_t type = std::uint32_t{c.number} << 8;
-    return these({test_version(v4 ? IpVersion::V4 : IpVersion::V6),
-                  test_number(Field::CtProtocol, v4 ? packet::proto::kIcmp : packet::proto::kIcmpv6),
+    const std::uint8_t protocol = v4 ? packet::proto::kIcmp : packet::proto::kIcmpv6;
+    return these({test_version(v4 ? IpVersion::V4 : IpVersion::V6), test_number(Field::Protocol, protocol),
+                  test_number(Field::CtProtocol, protocol),
                   Test{.field = Field::CtDestinationPort,
                        .low = type | c.code.value_or(0),
                        .high = type | c.code.value_or(0xff)}});

@@ -29,6 +29,10 @@ Tests tests_of(const packet::FilterCondition& condition, Place place);
 // The same of the packet that an ICMP error quotes, its version to be filled in; nothing for what is not quoted.
 std::optional<Test> quoted_test_of(const packet::FilterCondition& condition);
 
+// Packets of a flow of a protocol with ports: itself, and the ICMP errors that conntrack counts to the flow. Told apart
+// by the packet's own protocol, as nft cannot read back a conntrack port of which it does not know what it is.
+std::vector<std::vector<Test>> carriers_of(packet::IpVersion version, std::uint8_t protocol);
+
 // The same of conntrack's original tuple, complete alternatives; nothing for what conntrack does not know (interfaces).
 std::optional<Tests> original_tests_of(const packet::FilterCondition& condition);
 
