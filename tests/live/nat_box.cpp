@@ -108,7 +108,7 @@ void NatBox::SetUp() {
 }
 
 std::unique_ptr<Live> NatBox::arm_for(const std::vector<std::string>& words, const std::string& judged,
-                                      bool replies, bool bridge) {
+                                      bool replies, bool bridge, host::ArmingLimits limits) {
   host::ArmingWish wish;
   wish.filter = packet::take_filter(words, {})->filter;
   wish.replies = replies;
@@ -124,7 +124,7 @@ std::unique_ptr<Live> NatBox::arm_for(const std::vector<std::string>& words, con
           judged + " counter name judged; }; chain out { type filter hook output priority -600; " + judged +
           " counter name judged; }; }'"),
       "");
-  auto live = arm(host::plan_arming(wish), {.rate = 10'000, .burst = 1000});
+  auto live = arm(host::plan_arming(wish), limits);
   EXPECT_TRUE(live) << (live ? "" : live.error().message);
   if (!live) return nullptr;
   EXPECT_EQ((*live)->arming.behind_conntrack(), wish.conntrack.v4 || wish.conntrack.v6);

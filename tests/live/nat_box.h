@@ -42,7 +42,8 @@ class NatBox : public testing::Test {
   // Arms as `fwtrace trace` would. The judge is a counter of the user's, before everything of ours: `judged` are nft
   // words that say what it counts.
   std::unique_ptr<Live> arm_for(const std::vector<std::string>& words, const std::string& judged,
-                                bool replies = true, bool bridge = false);
+                                bool replies = true, bool bridge = false,
+                                host::ArmingLimits limits = {.rate = 10'000, .burst = 1000});
   static std::uint64_t judged();
   // How often each of our chains was met; and each packet that the judge saw must have been armed exactly once.
   static Chains met(Live& live, Chains chains = {});

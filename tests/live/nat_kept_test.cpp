@@ -63,29 +63,66 @@ TEST_P(NatTest, ExclusionsHoldBehindConntrackToo) {
   EXPECT_EQ(chains["start"] + chains["start-original"], 2U);
 }
 
-TEST_P(NatTest, RepliesThatComeInThroughABridge) {
-  port_forward();
-  ASSERT_EQ(Box::run("ip link add br0 type bridge; ip addr flush dev vm0; ip link set vm0 master br0;"
-                     "ip addr add 10.7.0.1/24 dev br0; ip link set br0 up; sleep 0.1"),
-            "");
-  for (const bool bridge : {false, true}) {
-    SCOPED_TRACE(bridge);
-    const auto live =
-        arm_for({"-p", "tcp", "-d", "10.9.0.1", "--dport", "8080"}, "meta l4proto tcp", true, bridge);
+// Replies that nobody translated fit the mirrored filter at "first" and conntrack's tuple at "original".
+TEST_P(NatTest, WhatWasDecidedOnBeforeConntrackIsNotDecidedOnAgain) {
+  port_forward();  // conntrack is on
+  const Peer answers = server(SOCK_DGRAM, 53);
+  Peer asks = client(SOCK_DGRAM);
+  ASSERT_TRUE(asks.connect("10.7.0.2", 53));
+  const std::vector<std::vector<std::string>> filters{{"-p", "udp", "--dport", "53"},
+                                                      {"-p", "udp", "-d", "10.7.0.2", "!", "--sport", "9"}};
+  for (const auto& words : filters) {
+    SCOPED_TRACE(testing::PrintToString(words));
+    const auto live = arm_for(words, "meta l4proto udp", true, false, {.rate = 10, .burst = 10});
     ASSERT_TRUE(live);
-    const Peer listener = server(SOCK_STREAM, 80);
-    {
-      const Peer client = dial("10.9.0.1", 8080);
-      const Peer accepted = listener.accept();
-      ASSERT_TRUE(accepted.send());
-      ASSERT_TRUE(client.receive());
+    for (int i = 0; i < 100; ++i) {
+      ASSERT_TRUE(asks.send());
+      ASSERT_TRUE(answers.answer());
+      ASSERT_TRUE(asks.receive());
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    auto chains = met(*live);
-    EXPECT_GE(chains["start"], 6U);
+    Chains chains;
+    for (const Seen& seen : collect(*live)) ++chains[seen.chain];
+    const auto counters = live->arming.counters();
+    ASSERT_TRUE(counters);
+    EXPECT_EQ(counters->matched, judged());
+    EXPECT_EQ(counters->matched, 200U);
+    EXPECT_LT(counters->armed, 100U) << "what was over the rate got no second chance";
+    EXPECT_EQ(chains["start"], counters->armed);
     EXPECT_EQ(chains["start-original"], 0U);
     EXPECT_TRUE(live->arming.disarm());
     Box::run("nft delete table inet judge");
+  }
+}
+
+TEST_P(NatTest, RepliesThatComeInThroughABridge) {
+  // The port stays, so that the mirrored filter finds replies too: at the bridge's port, if that is armed.
+  translate("-A PREROUTING -i veth0 -p tcp --dport 80 -j DNAT --to-destination 10.7.0.2", "prerouting",
+            "iifname \"veth0\" tcp dport 80 dnat to 10.7.0.2");
+  ASSERT_EQ(Box::run("ip link add br0 type bridge; ip addr flush dev vm0; ip link set vm0 master br0;"
+                     "ip addr add 10.7.0.1/24 dev br0; ip link set br0 up; sleep 0.1"),
+            "");
+  const std::vector<std::vector<std::string>> filters{{"-p", "tcp", "--dport", "80"},
+                                                      {"-p", "tcp", "--dport", "80", "!", "-s", "10.1.1.1"},
+                                                      {"-p", "tcp", "-d", "10.9.0.1", "--dport", "80"}};
+  for (const auto& words : filters) {
+    for (const bool bridge : {false, true}) {
+      SCOPED_TRACE(testing::PrintToString(words) + (bridge ? ", bridge armed" : ""));
+      const auto live = arm_for(words, "meta l4proto tcp", true, bridge);
+      ASSERT_TRUE(live);
+      const Peer listener = server(SOCK_STREAM, 80);
+      {
+        const Peer client = dial("10.9.0.1", 80);
+        const Peer accepted = listener.accept();
+        ASSERT_TRUE(accepted.send());
+        ASSERT_TRUE(client.receive());
+      }
+      std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      auto chains = met(*live);
+      EXPECT_GE(chains["start"], 6U);
+      EXPECT_EQ(chains["start-original"], 0U);
+      EXPECT_TRUE(live->arming.disarm());
+      Box::run("nft delete table inet judge");
+    }
   }
 }
 
