@@ -314,7 +314,7 @@ TEST_F(ArmTest, AnExcludedConnectionIsNotArmed) {
   const auto dial = [&](int from, int to) {
     const auto inside = host::EnterNamespace::enter(box_->neighbour());
     Box::run(
-        "timeout 1 python3 -c 'import socket as s; k=s.socket(); k.setsockopt(s.SOL_SOCKET,s.SO_REUSEADDR,1);"
+        "timeout 10 python3 -c 'import socket as s; k=s.socket(); k.setsockopt(s.SOL_SOCKET,s.SO_REUSEADDR,1);"
         "k.bind((\"10.9.0.2\"," +
         std::to_string(from) + ")); k.connect((\"10.9.0.1\"," + std::to_string(to) + "))'");
   };
