@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Holds `fwtrace explain --json` to docs/fwtrace.schema.json, and the example of docs/json.md too.
+"""Holds `fwtrace explain --json` and `fwtrace doctor --json` to docs/fwtrace.schema.json, and the example of docs/json.md too.
 
     tests/schema_test.py FWTRACE
 
@@ -82,6 +82,29 @@ def explain(fwtrace, args):
     print(f"{name}: {len(parsed) - 1} journeys valid")
 
 
+def doctor(fwtrace):
+    """Whatever this machine is like, and whoever runs it."""
+    done = subprocess.run([fwtrace, "doctor", "--json"], capture_output=True, check=False)
+    if done.returncode not in (0, 4):
+        fail(f"doctor: exit status {done.returncode}: {done.stderr.decode(errors='replace')[:400]}")
+        return
+    parsed = validate("doctor", done.stdout.decode("utf-8").splitlines())
+    checks = [line["check"] for line in parsed if "check" in line]
+    if not parsed or "doctor" not in parsed[-1] or len(checks) != len(parsed) - 1:
+        fail("doctor: its answer is not there once, at the end")
+        return
+    answer = parsed[-1]["doctor"]
+    for status, count in answer["counts"].items():
+        if count != sum(check["status"] == status for check in checks):
+            fail(f"doctor: the count of {status} does not add up")
+    if answer["works"] != (done.returncode == 0) or answer["works"] != (answer["counts"]["missing"] == 0):
+        fail("doctor: the exit status and the answer differ")
+    refuses("a check without a status", {"schema": 1, "check": {"name": "x", "found": "y"}})
+    refuses("an unknown status", {"schema": 1, "check": {"name": "x", "found": "y", "status": "fine"}})
+    refuses("a check and a journey at once", {**parsed[0], "journey": {}})
+    print(f"doctor: {len(checks)} checks valid")
+
+
 def refuses(what, line):
     if validator.is_valid(line):
         fail(f"the schema accepts {what}")
@@ -107,6 +130,7 @@ def main():
         print(__doc__)
         return 2
     check_example()
+    doctor(sys.argv[1])
     for trace in sorted(p for p in FIXTURES.rglob("*") if p.suffix in TRACES):
         explain(sys.argv[1], [trace])
         for rules in sorted(p for p in trace.parent.iterdir() if p.suffix.startswith(".rules")):

@@ -101,6 +101,21 @@ std::string to_printable(std::string_view text) {
   return out;
 }
 
+std::string to_shell_word(std::string_view word) {
+  bool plain = !word.empty();
+  for (const char c : word) {
+    plain &= is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+             std::string_view("-_.,:/+@%=").find(c) != std::string_view::npos;
+  }
+  if (plain) return std::string(word);
+  std::string quoted = "'";
+  for (const char c : word) {
+    if (c == '\'') quoted += "'\\''";
+    else quoted += c;
+  }
+  return quoted + "'";
+}
+
 std::size_t display_width(std::string_view text) {
   std::size_t width = 0;
   for (const char c : text) width += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1U : 0U;

@@ -35,6 +35,9 @@ std::optional<std::uint64_t> parse_unsigned(std::string_view text);
 std::string to_printable(std::string_view text);
 bool is_printable(std::string_view text);  // to_printable would change nothing
 
+// A word as a shell must be told it: quoted unless it is plain. For commands that we print to be copied.
+std::string to_shell_word(std::string_view word);
+
 // Columns that UTF-8 text takes on a terminal (one per code point; we print no wide characters ourselves).
 std::size_t display_width(std::string_view text);
 

@@ -65,5 +65,13 @@ TEST(Text, WidthsAndCommas) {
   EXPECT_EQ(with_commas(123'456), "123,456");
 }
 
+TEST(Text, AShellWordIsOneWord) {
+  EXPECT_EQ(to_shell_word("eth0"), "eth0");
+  EXPECT_EQ(to_shell_word("10.0.0.0/8"), "10.0.0.0/8");
+  EXPECT_EQ(to_shell_word(""), "''");
+  EXPECT_EQ(to_shell_word("a;reboot"), "'a;reboot'");
+  EXPECT_EQ(to_shell_word("it's $HOME"), "'it'\\''s $HOME'");
+}
+
 }  // namespace
 }  // namespace fwtrace::base

@@ -57,18 +57,6 @@ std::optional<ChainWords> to_words(const Filter& filter, IpVersion version, Hook
   return result;
 }
 
-// Of a closed list of words; values have been read, so their characters are known, but names of interfaces are not.
-std::string quoted(const std::string& value) {
-  const bool plain = std::ranges::all_of(value, [](char c) {
-    return base::is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("-_.:/+").find(c) != std::string_view::npos;
-  });
-  if (plain) return value;
-  std::string text = "'";
-  for (const char c : value) text += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return text + "'";
-}
-
 std::string print_for_iptables(const FilterCondition& c) {
   const std::string_view option = c.option == "protocol"           ? "-p"
                                   : c.option == "source"           ? "-s"
@@ -81,7 +69,7 @@ std::string print_for_iptables(const FilterCondition& c) {
                                   : c.option == "icmp-type"        ? "--icmp-type"
                                                                    : "--icmpv6-type";
   return fmt::format("{}{}{} {}", option == "--mark" ? "-m mark " : "", c.negated ? "! " : "", option,
-                     quoted(c.value));
+                     base::to_shell_word(c.value));
 }
 
 std::string print_for_nft(const FilterCondition& c) {
@@ -118,7 +106,7 @@ std::string print_for_nft(const FilterCondition& c) {
 class Script {
  public:
   Script(const Facts& facts, const Filter& filter) : facts_(facts), filter_(filter) {
-    if (!facts.netns_path.empty()) inside_ = "nsenter --net=" + quoted(facts.netns_path) + " ";
+    if (!facts.netns_path.empty()) inside_ = "nsenter --net=" + base::to_shell_word(facts.netns_path) + " ";
   }
 
   std::string print() {
@@ -258,8 +246,8 @@ class Script {
     const std::string words = filter_words();
     switch (facts_.kernel_log.kind) {
       case KernelLogPlace::Kind::File:
-        line(fmt::format("{}fwtrace explain {} --rules live{}", inside_, quoted(facts_.kernel_log.file),
-                         words));
+        line(fmt::format("{}fwtrace explain {} --rules live{}", inside_,
+                         base::to_shell_word(facts_.kernel_log.file), words));
         break;
       case KernelLogPlace::Kind::Journal:
         line(fmt::format(

@@ -52,7 +52,9 @@ std::string counted(std::uint64_t number, std::string_view what) {
 
 // A command of the administrator's, in the namespace that was asked about.
 std::string in_namespace(const Facts& facts, std::string command) {
-  return facts.netns_path.empty() ? command : fmt::format("nsenter --net={} {}", facts.netns_path, command);
+  return facts.netns_path.empty()
+             ? command
+             : fmt::format("nsenter --net={} {}", base::to_shell_word(facts.netns_path), command);
 }
 
 std::string fwtrace_command(const Facts& facts, std::string_view rest) {
@@ -319,14 +321,15 @@ Finds look_at_ingress(const Facts& f) {
   Finds finds;
   for (const Link& link : f.links) {
     if (!link.xdp.empty())
-      finds.push_back({CheckStatus::Mind,
-                       fmt::format("XDP program {} ({}) on {}", link.xdp_program, link.xdp, link.name),
-                       "packets dropped or redirected there are never seen by netfilter",
-                       in_namespace(f, fmt::format("ip link set dev {} xdp off", link.name))});
+      finds.push_back(
+          {CheckStatus::Mind, fmt::format("XDP program {} ({}) on {}", link.xdp_program, link.xdp, link.name),
+           "packets dropped or redirected there are never seen by netfilter",
+           in_namespace(f, fmt::format("ip link set dev {} xdp off", base::to_shell_word(link.name)))});
     if (!link.ingress.empty())
-      finds.push_back({CheckStatus::Mind, fmt::format("{} at ingress of {}", join(link.ingress), link.name),
-                       "packets dropped or redirected there are never seen by netfilter",
-                       in_namespace(f, fmt::format("tc filter show dev {} ingress", link.name))});
+      finds.push_back(
+          {CheckStatus::Mind, fmt::format("{} at ingress of {}", join(link.ingress), link.name),
+           "packets dropped or redirected there are never seen by netfilter",
+           in_namespace(f, fmt::format("tc filter show dev {} ingress", base::to_shell_word(link.name)))});
   }
   if (finds.empty()) return {{CheckStatus::Ok, "no XDP program, no tc filter at ingress", {}, {}}};
   return finds;
@@ -375,7 +378,7 @@ Finds look_at_namespaces(const Facts& f) {
   const std::string name = first.name.empty() ? std::to_string(first.pid) : first.name;
   return {{CheckStatus::Fact, join(names),
            "a packet of a container may be in another namespace, with rules of its own",
-           fmt::format("fwtrace doctor -N {}", name)}};
+           "fwtrace doctor -N " + base::to_shell_word(name)}};
 }
 
 Finds look_at_forwarding(const Facts& f) {

@@ -278,17 +278,17 @@ std::optional<std::string> find_kernel_file(std::string_view configuration) {
 }
 
 base::Result<Facts> gather_facts(const std::string& netns) {
+  TRY(const NetworkNamespace here, NetworkNamespace::current());
+  const std::uint64_t first = in_initial_namespace() ? here.inode() : 0;
+  TRY(const NetworkNamespace target,
+      netns.empty() ? NetworkNamespace::current() : NetworkNamespace::find(netns));
   Facts facts;
   read_rights(facts);
   facts.all_netns = read_value("/proc/sys/net/netfilter/nf_log_all_netns");
   facts.kernel_log = find_kernel_log();
   facts.self_test = run_self_test();
-  TRY(const NetworkNamespace here, NetworkNamespace::current());
-  const std::uint64_t first = in_initial_namespace() ? here.inode() : 0;
-  TRY(const NetworkNamespace target,
-      netns.empty() ? NetworkNamespace::current() : NetworkNamespace::find(netns));
   if (!netns.empty()) {
-    facts.netns_option = "-N " + netns;
+    facts.netns_option = "-N " + base::to_shell_word(netns);
     facts.netns_path = netns.starts_with("/")          ? netns
                        : exists("/run/netns/" + netns) ? "/run/netns/" + netns
                                                        : "/proc/" + netns + "/ns/net";

@@ -193,6 +193,9 @@ constexpr Broken kMind[] = {
      "conntrack -D   # or take the 'flow add @ft' rule out"},
     {"XDP", [](Facts& f) { f.links = {{.index = 2, .name = "eth0", .xdp = "driver", .xdp_program = 41}}; },
      "before netfilter", "XDP program 41 (driver) on eth0", "ip link set dev eth0 xdp off"},
+    {"an interface named to harm who copies the command",
+     [](Facts& f) { f.links = {{.index = 2, .name = "a;reboot", .xdp = "generic", .xdp_program = 5}}; },
+     "before netfilter", "XDP program 5 (generic) on a;reboot", "ip link set dev 'a;reboot' xdp off"},
     {"tc",
      [](Facts& f) {
        f.links = {{.index = 2, .name = "eth0", .ingress = {"tc filter 'bpf'", "tcx program 12"}}};

@@ -75,18 +75,6 @@ std::uint64_t take_handle(std::string_view& line) {
   return *handle;
 }
 
-// A word as the shell must be told it.
-std::string shell_word(std::string_view word) {
-  const bool plain = std::ranges::all_of(word, [](char c) {
-    return base::is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-           std::string_view("-_.,:/+@%=").find(c) != std::string_view::npos;
-  });
-  if (plain && !word.empty()) return std::string(word);
-  std::string quoted = "'";
-  for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return quoted + "'";
-}
-
 // A word of the -save text, which has iptables' own quoting.
 std::string unquoted(std::string_view word) {
   std::string plain;
@@ -102,12 +90,12 @@ std::string unquoted(std::string_view word) {
 
 std::string LoggingRule::removal() const {
   if (tool == "nft") {
-    return fmt::format("nft delete rule {} {} {} handle {}", family, shell_word(table), shell_word(chain),
-                       handle);
+    return fmt::format("nft delete rule {} {} {} handle {}", family, base::to_shell_word(table),
+                       base::to_shell_word(chain), handle);
   }
   std::string command = fmt::format("{} -t {} -D", tool, table);
   const auto words = quoted_words(text);  // "-A CHAIN …"
-  for (std::size_t i = 1; i < words.size(); ++i) command += " " + shell_word(unquoted(words[i]));
+  for (std::size_t i = 1; i < words.size(); ++i) command += " " + base::to_shell_word(unquoted(words[i]));
   return command;
 }
 

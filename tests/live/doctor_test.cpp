@@ -4,7 +4,11 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <net/if.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -150,6 +154,56 @@ TEST_F(DoctorTest, AListenerOfGroup0IsNamed) {
   EXPECT_EQ(checks[0].status, CheckStatus::Mind);
   EXPECT_NE(checks[0].found.find("(process " + std::to_string(getpid()) + ") listens"), std::string::npos)
       << checks[0].found;
+}
+
+// A program that lets every packet pass, attached to `device` while the descriptors are open. Raw bpf(2): the headers
+// of older systems do not know tcx.
+class Attached {
+ public:
+  Attached(std::uint32_t type, std::uint32_t where, std::uint32_t flags, std::uint32_t verdict,
+           const char* device) {
+    const std::uint64_t code[] = {0xb7 | std::uint64_t{verdict} << 32, 0x95};  // r0 = verdict; exit
+    const char license[] = "GPL";
+    struct {
+      std::uint32_t type, count;
+      std::uint64_t code, license;
+      char rest[96];
+    } load{type, 2, reinterpret_cast<std::uintptr_t>(code), reinterpret_cast<std::uintptr_t>(license), {}};
+    program_ = host::Fd(static_cast<int>(syscall(SYS_bpf, 5, &load, sizeof load)));
+    struct {
+      std::uint32_t program, device, where, flags;
+      char rest[96];
+    } attach{static_cast<std::uint32_t>(program_.get()), if_nametoindex(device), where, flags, {}};
+    link_ = host::Fd(static_cast<int>(syscall(SYS_bpf, 28, &attach, sizeof attach)));
+  }
+  bool attached() const { return program_.open() && link_.open(); }
+
+ private:
+  host::Fd program_, link_;
+};
+
+TEST_F(DoctorTest, ProgramsBeforeNetfilterAreNamed) {
+  constexpr std::uint32_t kXdpProgram = 6, kXdp = 37, kGeneric = 2,
+                          kPass = 2;  // linux/bpf.h, linux/if_link.h
+  constexpr std::uint32_t kClassifier = 3, kTcxIngress = 46, kNext = ~0U;
+  const auto find_here = [] {
+    const auto facts = host::gather_facts();
+    return facts ? find(host::diagnose(*facts), "before netfilter") : std::vector<Check>();
+  };
+  const Attached xdp(kXdpProgram, kXdp, kGeneric, kPass, "veth0");
+  ASSERT_TRUE(xdp.attached());
+  auto checks = find_here();
+  ASSERT_EQ(checks.size(), 1U);
+  EXPECT_EQ(checks[0].status, CheckStatus::Mind);
+  EXPECT_TRUE(checks[0].found.starts_with("XDP program ") && checks[0].found.ends_with(" (generic) on veth0"))
+      << checks[0].found;
+  const Attached tcx(kClassifier, kTcxIngress, 0, kNext, "out0");
+  if (!tcx.attached()) GTEST_SKIP() << "this kernel has no tcx (6.6)";
+  checks = find_here();
+  ASSERT_EQ(checks.size(), 2U);
+  EXPECT_TRUE(std::ranges::any_of(checks, [](const Check& check) {
+    return check.found.starts_with("tcx program ") && check.found.ends_with(" at ingress of out0");
+  }));
 }
 
 TEST_F(DoctorTest, AnotherNamespaceIsLookedInto) {
