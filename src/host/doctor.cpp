@@ -176,7 +176,7 @@ Finds look_at_nf_log(const Facts& f) {
   for (const int family : kLoggedFamilies) {
     const NfLog* log = f.find_nf_log(family);
     if (log) values += fmt::format("{}{} {}", values.empty() ? "" : ", ", family_name(family), log->logger);
-    if (!log || log->logger != kNetlinkLogger || f.group0_holder) continue;
+    if (!log || log->logger != kNetlinkLogger || f.group0_holder || !f.group0_known) continue;
     finds.push_back({CheckStatus::Mind,
                      fmt::format("{} goes to NFLOG group 0, where nobody listens", family_name(family)),
                      "what TRACE rules write by themselves is lost; live tracing listens there while it runs",
@@ -440,6 +440,9 @@ Finds look_at_leftovers(const Facts& f) {
         {CheckStatus::Mind,
          fmt::format("table {} {} of a run that has ended", packet::to_text(table.family), table.name),
          "it arms nothing any more", mend});
+  if (f.nf_tables && !f.leftovers_problem.empty())
+    finds.push_back(
+        {CheckStatus::Mind, f.leftovers_problem, "what earlier runs left behind is not known", {}});
   if (finds.empty() && !f.nf_tables)
     return {{CheckStatus::Fact, "not to be asked without CAP_NET_ADMIN", {}, {}}};
   if (finds.empty()) return {{CheckStatus::Ok, "nothing of earlier runs", {}, {}}};

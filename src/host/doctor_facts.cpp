@@ -22,8 +22,8 @@ namespace fwtrace::host {
 namespace {
 
 constexpr auto kTools =
-    std::to_array<std::string_view>({"iptables", "ip6tables", "iptables-legacy", "ip6tables-legacy",
-                                     "iptables-nft", "nft", "modprobe", "stdbuf"});
+    std::to_array<std::string_view>({"iptables", "ip6tables", "xtables-monitor", "iptables-legacy",
+                                     "ip6tables-legacy", "iptables-nft", "nft", "modprobe", "stdbuf"});
 
 std::optional<std::string> read_value(const std::string& path) {
   const auto text = read_proc(path);
@@ -42,6 +42,9 @@ void read_rights(Facts& facts) {
   for (const std::string_view tool : kTools) {
     if (find_tool(tool)) facts.tools.emplace_back(tool);
   }
+  if (!facts.has_tool("iptables")) return;
+  const auto version = run_tool({"iptables", "-V"}, {.time = std::chrono::seconds(3)});
+  facts.iptables_is_nft = version && version->out.find("(nf_tables)") != std::string::npos;
 }
 
 // Dry run: whether modprobe would find it.
@@ -118,9 +121,15 @@ void read_rules(Facts& facts) {
   for (const auto& [tool, family] : {std::pair{"iptables-nft", "ip"}, std::pair{"ip6tables-nft", "ip6"}}) {
     const bool any = std::ranges::any_of(
         nft.tables, [&](const std::string& table) { return table.starts_with(std::string(family) + " "); });
-    if (!any || !find_tool(std::string(tool) + "-save")) continue;
+    // Without nft these rules are known from here alone.
+    const bool wanted = any || !facts.has_tool("nft");
+    if (!wanted || !find_tool(std::string(tool) + "-save")) continue;
     SavedRules found = find_in_save(list(facts, {std::string(tool) + "-save"}), tool, family);
     compatible.insert(compatible.end(), found.tables.begin(), found.tables.end());
+    if (!any) {
+      facts.nft_rules += found.rules;
+      facts.nft_tables.insert(facts.nft_tables.end(), found.tables.begin(), found.tables.end());
+    }
     add(facts, std::move(found));
   }
   add(facts, compatible.empty() ? std::move(nft) : find_in_nft(text, compatible));
@@ -170,7 +179,9 @@ void read_namespaces(Facts& facts, std::uint64_t here) {
 }
 
 void read_leftovers(Facts& facts) {
-  if (const auto left = find_leftovers()) {
+  const auto left = find_leftovers();
+  if (!left) facts.leftovers_problem = left.error().message;
+  else {
     for (const Leftover& one : *left) facts.dead_runs.push_back(std::to_string(one.changes.pid));
   }
   const auto tables = find_our_tables();

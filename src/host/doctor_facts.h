@@ -75,8 +75,11 @@ struct Facts {
   KernelLogPlace kernel_log;
   std::vector<std::string> tools;  // those of kTools that are installed
 
+  std::string leftovers_problem;         // why it is not known what is left over
   std::vector<std::string> dead_runs;    // pid of each state file that nobody holds
   std::vector<FoundTable> stray_tables;  // ours, of no living process
+
+  bool iptables_is_nft = false;  // the program "iptables" writes nft rules
 
   bool has_tool(std::string_view name) const;
   const NfLog* find_nf_log(int family) const;

@@ -41,6 +41,7 @@ constexpr std::uint16_t kPort = 9;
 // kernel: a namespace's lo is down when it is made.
 bool bring_lo_up() {
   const Fd socket(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (!socket.open()) return false;
   alignas(nlmsghdr) std::array<char, 256> place{};
   nlmsghdr* request = mnl_nlmsg_put_header(place.data());
   request->nlmsg_type = RTM_NEWLINK;

@@ -206,6 +206,8 @@ TEST(Json, EveryFieldOfTheSchemaCanBeWrittenAndNoOther) {
   EXPECT_EQ(written["lost"]["first"][0]["place"], "kern.log:2");
 
   for (const auto& [name, rule_of] : schema()["$defs"].items()) {
+    if (name == "check" || name == "doctor")
+      continue;  // of the doctor command; tests/schema_test.py has them
     const json properties = rule_of.value("properties", json::object());
     for (const auto& [key, ignored] : properties.items())
       EXPECT_TRUE(seen.contains(name + "/" + key)) << "no test writes " << name << "/" << key;
