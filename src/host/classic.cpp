@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "base/text.h"
 
@@ -113,15 +114,17 @@ class Script {
     comment("The classic way to trace on this machine: " + packet::print_filter(filter_) + ".");
     comment("To be run as root. What is changed is put back at the end; Ctrl-C goes on to that.");
     line("trap : INT TERM HUP");
-    const bool legacy = facts_.legacy() || (!facts_.has_tool("nft") && facts_.has_tool("iptables"));
+    const bool compat = !facts_.legacy() && !facts_.has_tool("nft") && facts_.iptables_is_nft;
+    const bool legacy = !compat && (facts_.legacy() || !facts_.has_tool("nft"));
     if (legacy && facts_.nft_rules > 0)
       comment(
           "nft has rules here too; of these nothing is logged. \"nft monitor trace\" beside this shows them.");
     if (legacy) with_legacy();
+    else if (compat) with_xtables_monitor();
     else with_nft();
     line("");
     comment(fmt::format("{}. The undo.", step_ + 1));
-    for (auto command = undo_.rbegin(); command != undo_.rend(); ++command) line(*command);
+    for (const std::string& command : undo_ | std::views::reverse) line(command);
     line("trap - INT TERM HUP");
     return std::move(out_);
   }
@@ -199,11 +202,7 @@ class Script {
     return facts_.has_tool(name + "-legacy") ? name + "-legacy" : name;
   }
 
-  void trace_rules(IpVersion version) {
-    const LegacyTables& tables = version == IpVersion::V4 ? facts_.legacy4 : facts_.legacy6;
-    if (std::ranges::find(tables.tables, "raw") == tables.tables.end())
-      comment(fmt::format("{} has no raw table yet: the next line makes it, and it stays, empty",
-                          version == IpVersion::V4 ? "IPv4" : "IPv6"));
+  void trace_rules(IpVersion version, const std::string& tool) {
     for (const auto& [hook, chain] :
          {std::pair{Hook::Prerouting, "PREROUTING"}, std::pair{Hook::Output, "OUTPUT"}}) {
       const auto words = to_iptables(filter_, version, hook);
@@ -213,10 +212,18 @@ class Script {
       for (const std::string_view protocol : protocols()) {
         const std::string rule = fmt::format("{}{}{}-m limit --limit 100/second --limit-burst 20 -j TRACE",
                                              protocol, words->words, words->words.empty() ? "" : " ");
-        change(fmt::format("{} -w -t raw -I {} 1 {}", program(version), chain, rule),
-               fmt::format("{} -w -t raw -D {} {}", program(version), chain, rule));
+        change(fmt::format("{} -w -t raw -I {} 1 {}", tool, chain, rule),
+               fmt::format("{} -w -t raw -D {} {}", tool, chain, rule));
       }
     }
+  }
+
+  void legacy_rules(IpVersion version) {
+    const LegacyTables& legacy = version == IpVersion::V4 ? facts_.legacy4 : facts_.legacy6;
+    if (std::ranges::find(legacy.tables, "raw") == legacy.tables.end())
+      comment(fmt::format("{} has no raw table yet: the next line makes it, and it stays, empty",
+                          version == IpVersion::V4 ? "IPv4" : "IPv6"));
+    trace_rules(version, program(version));
   }
 
   void with_legacy() {
@@ -236,7 +243,7 @@ class Script {
     set_loggers(families);
     begin(
         "Trace them. The limit is needed: the kernel log has none, and its ring holds some 600 such lines.");
-    for (const IpVersion version : versions) trace_rules(version);
+    for (const IpVersion version : versions) legacy_rules(version);
     if (facts_.kernel_log.kind == KernelLogPlace::Kind::Journal) {
       line("since=$(date '+%Y-%m-%d %H:%M:%S')");
     }
@@ -277,16 +284,35 @@ class Script {
       if (ipv4) nft_rule(name, either ? "" : "meta nfproto ipv4", ipv4->words);
       if (ipv6 && !either) nft_rule(name, "meta nfproto ipv6", ipv6->words);
     }
-    line("trace=$(mktemp)");
-    undo_.emplace_back("rm -f \"$trace\"");
-    const std::string flushed = facts_.has_tool("stdbuf") ? "stdbuf -oL " : "";
-    line(fmt::format("{}{}nft monitor trace >\"$trace\" &", inside_, flushed));
-    line("monitor=$!");
-    undo_.emplace_back("kill $monitor");
-    line("sleep 1");
+    monitor("nft monitor trace");
     wait_for_packets();
     begin("What happened to them.");
     line(fmt::format("{}fwtrace explain \"$trace\" --rules live", inside_));
+  }
+
+  // Rules of iptables-nft, and no nft to look at them.
+  void with_xtables_monitor() {
+    begin("Trace them. Where raw or one of its chains is not there yet, it is made, and stays, empty.");
+    for (const IpVersion version : {IpVersion::V4, IpVersion::V6}) {
+      const std::string tool = version == IpVersion::V4 ? "iptables" : "ip6tables";
+      if (wanted(version) && facts_.has_tool(tool)) trace_rules(version, tool);
+    }
+    monitor("xtables-monitor --trace");
+    wait_for_packets();
+    begin(
+        "What happened to them. The rules are read before the undo, which takes the TRACE rules out again.");
+    line(fmt::format("{}fwtrace explain \"$trace\" --rules live", inside_));
+  }
+
+  // In the background, into a file.
+  void monitor(std::string_view command) {
+    line("trace=$(mktemp)");
+    undo_.emplace_back("rm -f \"$trace\"");
+    const std::string flushed = facts_.has_tool("stdbuf") ? "stdbuf -oL " : "";
+    line(fmt::format("{}{}{} >\"$trace\" &", inside_, flushed, command));
+    line("monitor=$!");
+    undo_.emplace_back("kill $monitor");
+    line("sleep 1");
   }
 
   void nft_rule(std::string_view chain, std::string_view version, std::string_view words) {

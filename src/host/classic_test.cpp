@@ -126,6 +126,14 @@ TEST(Classic, TheMachineDecidesTheSteps) {
   EXPECT_TRUE(
       has(f, {"-p", "icmpv6"},
           "# No packet of this FILTER meets a table of iptables-legacy here: there is nothing to trace."));
+  Facts compat = legacy_machine();
+  compat.legacy4 = {};
+  compat.tools = {"iptables", "iptables-legacy", "stdbuf"};
+  compat.iptables_is_nft = true;
+  EXPECT_TRUE(has(compat, {}, "stdbuf -oL xtables-monitor --trace >\"$trace\" &"));
+  EXPECT_TRUE(
+      has(compat, {"-p", "icmp"},
+          "iptables -w -t raw -D OUTPUT -p icmp -m limit --limit 100/second --limit-burst 20 -j TRACE"));
   f.tools = {"iptables"};
   EXPECT_TRUE(has(
       f, {"--dport", "53", "-p", "udp"},

@@ -225,8 +225,8 @@ TEST_F(DoctorTest, AnotherNamespaceIsLookedInto) {
 // the machine as it is then.
 class ClassicTest : public DoctorTest {
  protected:
-  std::string run_script(const std::vector<std::string>& args) {
-    std::string script = run_cli(args);
+  std::string run_script(const std::vector<std::string>& args) { return run_text(run_cli(args)); }
+  std::string run_text(std::string script) {
     const std::string pause = "  sleep 10\n";
     const auto at = script.find(pause);
     EXPECT_NE(at, std::string::npos);
@@ -287,6 +287,28 @@ TEST_F(ClassicTest, TheScriptForNftTracesAndLeavesNothing) {
       << "the monitor has ended";
   const std::string trace = read("trace");
   EXPECT_NE(trace.find("inet fw in rule udp dport 4242"), std::string::npos) << trace;
+}
+
+TEST_F(ClassicTest, TheScriptForIptablesNftWithoutNft) {
+  ASSERT_EQ(
+      Box::run(
+          "iptables-nft -t raw -A PREROUTING -p tcp -j ACCEPT; iptables-nft -t raw -A OUTPUT -j ACCEPT; iptables-nft -A INPUT -p udp -j ACCEPT"),
+      "");
+  auto facts = host::gather_facts();
+  ASSERT_TRUE(facts);
+  std::erase(facts->tools, "nft");
+  facts->iptables_is_nft = true;
+  const std::string before = Box::run("nft list ruleset | sed 's/packets [0-9]* bytes [0-9]*//'");
+  const auto words = packet::take_filter({"-4", "-p", "udp", "--dport", "4242"}, {});
+  ASSERT_TRUE(words);
+  std::string script = host::print_classic(*facts, words->filter);
+  // Where "iptables" is something else, it must be named here.
+  for (auto at = script.find("\niptables -w"); at != std::string::npos; at = script.find("\niptables -w"))
+    script.replace(at, 9, "\niptables-nft");
+  EXPECT_EQ(run_text(script), "");
+  EXPECT_EQ(Box::run("nft list ruleset | sed 's/packets [0-9]* bytes [0-9]*//'"), before);
+  const std::string trace = read("trace");
+  EXPECT_NE(trace.find("-A INPUT -p udp"), std::string::npos) << trace << script;
 }
 
 TEST_F(DoctorTest, RepairAfterAKilledGuardian) {
