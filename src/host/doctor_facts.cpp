@@ -1,7 +1,6 @@
 #include "host/doctor_facts.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
