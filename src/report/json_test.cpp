@@ -181,6 +181,10 @@ TEST(Json, EveryFieldOfTheSchemaCanBeWrittenAndNoOther) {
   last.time = {
       .wall_us = 0, .zone_minutes = -210, .zone_known = true, .year_known = true, .seconds_only = false};
   EXPECT_EQ(write(m)["steps"].back()["trace_id"], "005ef73f");
+  last.rules_changed = true;
+  m.journey.live = m.journey.armed = m.journey.armed_late = true;
+  m.journey.answers = 1;
+  EXPECT_EQ(write(m)["dialect"], "live");
   // A decider and a last step seen never come together; the first step is one, for its number.
   m.journey.outcome.kind = journey::OutcomeKind::Lost;
   m.journey.outcome.step = 0;
@@ -198,10 +202,13 @@ TEST(Json, EveryFieldOfTheSchemaCanBeWrittenAndNoOther) {
                            .message = "odd",
                            .hints = {"do"},
                            .line = "text"});
+  summary.live = true;
+  summary.armed = 5, summary.started = 2, summary.unstarted = 1;
   base::Output out = base::Output::to_string();
   write_json(out, summary, m.sources);
   const json written = parse_line(out.text())["summary"];
   EXPECT_EQ(written["outcomes"]["rejected"], 1);
+  EXPECT_EQ(written["live"]["wholly_lost"], 2);
   EXPECT_EQ(written["deciders"][0]["packets"], 1);
   EXPECT_EQ(written["lost"]["first"][0]["place"], "kern.log:2");
 

@@ -192,6 +192,7 @@ TEST(Recording, RulesThatStayedAreWrittenOnce) {
       {"nft list ruleset", std::string(100'000, 'n')}, {"iptables-save", "legacy\n"}, {"empty", ""}};
   first.generation_before = 3;
   first.generation_after = 4;
+  first.begun = 1ULL << 40;
   first.problems = {"ip6tables-save: not installed"};
   RecordedCapture second = first;
   second.time = stamp(2);
@@ -336,7 +337,7 @@ TEST(Recording, ReferencesDoNotGrowBeyondTheLimit) {
   RecordedCapture big;
   big.listings = {{"a", std::string(8U << 20, 'x')}};
   std::string bytes = write([&](RecordingWriter& w) { w.capture(big); });
-  std::string payload(8, '\0');
+  std::string payload(16, '\0');
   const auto put = [&](std::uint32_t n) {
     for (int i = 0; i < 4; ++i) payload += static_cast<char>(n >> (8 * i) & 0xff);
   };
