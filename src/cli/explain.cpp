@@ -7,6 +7,7 @@
 
 #include "base/input.h"
 #include "base/text.h"
+#include "cli/explain_recording.h"
 #include "cli/messages.h"
 #include "cli/own_log_input.h"
 #include "cli/rules_input.h"
@@ -16,6 +17,7 @@
 #include "journey/join.h"
 #include "packet/filter.h"
 #include "trace/log_reader.h"
+#include "trace/recording.h"
 
 namespace fwtrace::cli {
 namespace {
@@ -91,6 +93,16 @@ class Run {
           if (is_own) check_end(*own);
           break;
         }
+        if (!looked_ && trace::RecordingReader::looks_like(*chunk)) {
+          if (!book_.empty())
+            warn(world_, "a recording holds the rules as they were then: --rules is not used");
+          if (paths.size() > 1)
+            return report_error(world_, {base::ErrorKind::Usage,
+                                         "\"" + input->name() + "\" is a recording, and is read alone",
+                                         {"one fwtrace explain for each recording"}});
+          recorded_ = true;
+          return explain_recording(*input, *chunk, settings_.showing, sources_, world_);
+        }
         look_at_start(*chunk);
         reader_.push(*chunk);
         if (enough()) break;
@@ -107,6 +119,7 @@ class Run {
   }
 
   int finish(int status) {
+    if (recorded_) return status;
     summary_.lines = reader_.lines();
     summary_.bytes = reader_.bytes();
     summary_.line_kinds = reader_.line_kinds();
@@ -311,6 +324,7 @@ class Run {
   trace::LogReader reader_;
   Shower shower_;
   std::vector<Journey> held_;
+  bool recorded_ = false;  // the input was a recording: all is done
   bool released_ = false, backend_told_ = false;
   bool looked_ = false, utf16_ = false, binary_ = false, rules_ = false;
   bool progress_shown_ = false;

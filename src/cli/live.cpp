@@ -39,17 +39,20 @@ Live::Live(World& world, const Showing& showing, const base::Sources& sources, b
       grouper_(
           seen_, summary_, [this](Journey& j) { take(j); }, limits()),
       shower_(world, showing, sources) {
-  if (replies && !showing.filter.empty()) {
-    if (auto mirrored = host::mirror(showing.filter, {})) {
-      for (auto at = mirrored->ignored.rbegin(); at != mirrored->ignored.rend(); ++at)
-        mirrored->filter.conditions.erase(mirrored->filter.conditions.begin() +
-                                          static_cast<std::ptrdiff_t>(*at));
-      if (!mirrored->filter.empty()) mirrored_ = std::move(mirrored->filter);
-    }
-  }
+  show_replies(replies);
   summary_.live = true;
   summary_.losses_counted = true;
   grouper_.ask_queues([this](const journey::Step& step) { return versions_.may_queue(step, step.family); });
+}
+
+void Live::show_replies(bool replies) {
+  mirrored_.reset();
+  if (!replies || showing_.filter.empty()) return;
+  auto mirrored = host::mirror(showing_.filter, {});
+  if (!mirrored) return;
+  for (auto at = mirrored->ignored.rbegin(); at != mirrored->ignored.rend(); ++at)
+    mirrored->filter.conditions.erase(mirrored->filter.conditions.begin() + static_cast<std::ptrdiff_t>(*at));
+  if (!mirrored->filter.empty()) mirrored_ = std::move(mirrored->filter);
 }
 
 void Live::event(const trace::Event& event) {

@@ -41,6 +41,8 @@ class Live final : public trace::Sink {
   // `begun`: events() when the capture was begun.
   void capture(const ruleset::Capture& capture, std::uint64_t begun);
   bool wants_capture() const;
+  // Shows what answers a packet of the filter, too. Call it when the filter has changed.
+  void show_replies(bool replies);
   // Numbers in raw's PREROUTING and OUTPUT are so much higher than the user's (rung 3).
   void set_raw_shift(std::uint32_t v4, std::uint32_t v6) { raw_shift_v4_ = v4, raw_shift_v6_ = v6; }
 

@@ -174,7 +174,7 @@ class Session {
     }
     live_.set_raw_shift(tracing_->raw_shift(packet::IpVersion::V4),
                         tracing_->raw_shift(packet::IpVersion::V6));
-    if (writer_) writer_->capture(to_recorded(capture, 0, now_stamp()));
+    begin_recording(capture);
     auto capturer = host::RulesCapturer::start();
     if (!capturer) {
       tracing_->stop();
@@ -192,15 +192,26 @@ class Session {
     auto file = base::OutputFile::open(settings_.recording, STDOUT_FILENO, "a recording");
     if (!file) return file.error();
     file_.emplace(std::move(*file));
+    return std::nullopt;
+  }
+
+  void begin_recording(const ruleset::Capture& capture) {
+    if (!file_) return;
     trace::RecordingHead head;
     head.start = now_stamp();
     head.version = kVersion;
     utsname names{};
-    if (uname(&names) == 0)
-      head.host = names.nodename, head.kernel = names.release, head.machine = names.machine;
+    if (uname(&names) == 0) {
+      head.host = names.nodename;
+      head.kernel = names.release;
+      head.machine = names.machine;
+    }
     head.words = words_;
+    for (const auto& [name, version] :
+         {std::pair(kRawShiftV4, packet::IpVersion::V4), std::pair(kRawShiftV6, packet::IpVersion::V6)})
+      head.facts.emplace_back(name, std::to_string(tracing_->raw_shift(version)));
     writer_ = std::make_unique<trace::RecordingWriter>(file_->out(), head);
-    return std::nullopt;
+    writer_->capture(to_recorded(capture, 0, now_stamp()));
   }
 
   host::TracingWish to_wish() {

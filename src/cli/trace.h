@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/options.h"
@@ -10,6 +11,8 @@
 namespace fwtrace::cli {
 
 extern const CommandRow kTrace;
+// Facts in a recording's head: how much higher raw's numbers are than the user's.
+inline constexpr std::string_view kRawShiftV4 = "raw_shift_v4", kRawShiftV6 = "raw_shift_v6";
 int trace_live(const std::vector<std::string>& args, World& world);
 
 }  // namespace fwtrace::cli
