@@ -58,7 +58,7 @@ void Live::show_replies(bool replies) {
 void Live::event(const trace::Event& event) {
   const std::uint32_t shift = event.family == packet::Family::Ip6 ? raw_shift_v6_ : raw_shift_v4_;
   if (shift != 0 && event.dialect == trace::Dialect::KernelLog && event.table.text() == "raw") {
-    if (trace::is_our_table(event.chain.text())) return;
+    if (event.chain.text().starts_with("fwtrace-")) return;  // the arming itself
     if (event.number <= shift || packet::hook_of_chain(event.chain.text()) == packet::Hook::None)
       return grouper_.event(event);
     trace::Event shifted = event;
@@ -131,6 +131,11 @@ void Live::decide_and_show(Journey& journey) {
   evidence.misfit = joined.misfit;
   journey::decide(journey, evidence);
 
+  if (journey.outcome.kind == journey::OutcomeKind::Lost && ask_routing_ && journey.last_form() != nullptr &&
+      journey.last_form()->out.empty()) {
+    if (const std::string said = ask_routing_(*journey.last_form()); !said.empty())
+      journey.outcome.because += "; " + said;
+  }
   // A packet that was traced without us belongs to whoever made that rule; one whose beginning was lost may be ours.
   if (!journey.armed && journey.copy_of == 0 && !journey.overlaps_loss) {
     ++summary_.foreign;

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -43,6 +44,8 @@ class Live final : public trace::Sink {
   bool wants_capture() const;
   // Shows what answers a packet of the filter, too. Call it when the filter has changed.
   void show_replies(bool replies);
+  // What this machine's routing says of a packet that was lost before it was routed; "" = nothing.
+  void ask_routing(std::function<std::string(const packet::Packet&)> ask) { ask_routing_ = std::move(ask); }
   // Numbers in raw's PREROUTING and OUTPUT are so much higher than the user's (rung 3).
   void set_raw_shift(std::uint32_t v4, std::uint32_t v6) { raw_shift_v4_ = v4, raw_shift_v6_ = v6; }
 
@@ -86,6 +89,7 @@ class Live final : public trace::Sink {
     std::int64_t since = 0;
   };
   std::deque<Waiting> waiting_;
+  std::function<std::string(const packet::Packet&)> ask_routing_;
   std::int64_t now_us_ = 0, loss_until_ = 0;
   std::uint64_t socket_lost_ = 0, gap_lost_ = 0;
   std::uint32_t raw_shift_v4_ = 0, raw_shift_v6_ = 0;

@@ -21,6 +21,7 @@
 #include "host/links.h"
 #include "host/namespace.h"
 #include "host/own_ssh.h"
+#include "host/route_query.h"
 #include "host/tracing.h"
 #include "packet/filter.h"
 #include "trace/log_reader.h"
@@ -174,6 +175,7 @@ class Session {
     }
     live_.set_raw_shift(tracing_->raw_shift(packet::IpVersion::V4),
                         tracing_->raw_shift(packet::IpVersion::V6));
+    live_.ask_routing([](const packet::Packet& packet) { return host::explain_route(packet); });
     begin_recording(capture);
     auto capturer = host::RulesCapturer::start();
     if (!capturer) {

@@ -35,6 +35,15 @@ bool meets(const IpPrefix& prefix, const IpAddress& low, const IpAddress& high) 
   return first.bytes <= high.bytes && low.bytes <= last.bytes;
 }
 
+// Are all addresses of the one in the other?
+bool is_within(const IpPrefix& inner, const IpPrefix& outer) {
+  if (inner.address.version != outer.address.version) return false;
+  for (std::size_t i = 0; i < outer.mask.bytes.size(); ++i) {
+    if ((inner.mask.bytes[i] & outer.mask.bytes[i]) != outer.mask.bytes[i]) return false;
+  }
+  return outer.contains(inner.address);
+}
+
 bool is_loopback(const IpPrefix& prefix) {
   static const IpAddress kV4 = *packet::parse_ip("127.0.0.1"), kV6 = *packet::parse_ip("::1");
   return prefix.contains(kV4) || prefix.contains(kV6);
@@ -44,9 +53,12 @@ bool can_make(const Translation& by, const FilterCondition& c, std::span<const I
   const bool source = c.option == "source" || c.option == "source-port";
   if (by.source != source) return false;
   if (c.option == "source-port" || c.option == "destination-port") {
+    // Whom the rule translates had such a port before: then the condition can be tested there.
+    if (by.asked_low_port && c.low <= *by.asked_low_port && *by.asked_high_port <= c.high) return false;
     return !by.ports_kept && by.low_port <= c.high && c.low <= by.high_port;
   }
   if (contradicts(by.version, c.prefix.address.version)) return false;
+  if (by.asked_address && is_within(*by.asked_address, c.prefix)) return false;
   switch (by.address) {
     case Translation::Address::Kept: return false;
     case Translation::Address::Any: return true;

@@ -183,6 +183,23 @@ std::vector<Translation> read_nft(const Words& words) {
   return all;
 }
 
+// What a rule asks of the end that it translates: "-d 10.0.0.1 --dport 80", "ip daddr 10.0.0.1 tcp dport 80".
+void read_asked(Translation& to, const Words& words, bool iptables) {
+  const std::string_view address = iptables ? (to.source ? "-s" : "-d") : (to.source ? "saddr" : "daddr");
+  const std::string_view port =
+      iptables ? (to.source ? "--sport" : "--dport") : (to.source ? "sport" : "dport");
+  for (std::size_t i = 0; i + 1 < words.size(); ++i) {
+    const std::string_view value = words[i + 1];
+    if ((i > 0 && words[i - 1] == "!") || value == "!=" || value == "set") continue;
+    if (words[i] == address) to.asked_address = packet::parse_prefix(value);
+    if (words[i] != port) continue;
+    std::string text(value);
+    if (iptables) std::ranges::replace(text, ':', '-');
+    if (const auto ports = parse_ports(text))
+      to.asked_low_port = ports->first, to.asked_high_port = ports->second;
+  }
+}
+
 // The protocol that a rule asks for in so many words.
 std::optional<std::uint8_t> protocol_of(const Words& words, bool iptables) {
   for (std::size_t i = 0; i + 1 < words.size(); ++i) {
@@ -216,6 +233,7 @@ std::vector<Translation> read_nat_rule(const ruleset::Rule& rule, Family family)
                                              : IpVersion::None;
     }
     each.protocol = protocol_of(words, iptables);
+    read_asked(each, words, iptables);
   }
   return all;
 }

@@ -25,6 +25,9 @@ struct Translation {
   packet::IpAddress low = {}, high = {};  // of Range
   bool ports_kept = true;
   std::uint16_t low_port = 0, high_port = 0xffff;  // if not kept
+  // What the rule asks of the same end before it translates it, if it says so: a packet that meets it had these.
+  std::optional<packet::IpPrefix> asked_address = std::nullopt;
+  std::optional<std::uint16_t> asked_low_port = std::nullopt, asked_high_port = std::nullopt;
 };
 
 // Nothing if the rule translates nothing.
