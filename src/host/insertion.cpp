@@ -34,7 +34,7 @@ std::string_view name_of(IpVersion version) { return version == IpVersion::V4 ? 
 std::optional<std::string> find_restore(IpVersion version) {
   const std::string prefix = version == IpVersion::V4 ? "iptables" : "ip6tables";
   if (auto legacy = find_tool(prefix + "-legacy-restore")) return legacy;
-  const auto plain = find_tool(prefix + "-restore");
+  auto plain = find_tool(prefix + "-restore");
   if (!plain) return std::nullopt;
   const auto said = run_tool({*plain, "--version"});
   if (!said || !said->ok() || said->out.find("nf_tables") != std::string::npos) return std::nullopt;

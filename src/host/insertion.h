@@ -56,8 +56,8 @@ class Insertion {
   Clock::time_point next_renewal_;
 };
 
-// Takes out what process `pid` inserted by `restore` (a full path), as far as it is there.
-base::Result<void> remove_inserted(const std::string& restore, int pid);
+// Takes out what process `pid` inserted by `program` (a full path), as far as it is there.
+base::Result<void> remove_inserted(const std::string& program, int pid);
 // Is it the full path of a program that remove_inserted() may run?
 bool is_restore_program(std::string_view path);
 
