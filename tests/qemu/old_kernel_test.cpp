@@ -3,11 +3,11 @@
 //
 // tests/qemu/init runs the suites one after the other, and decides which modules can be had meanwhile.
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
+#include <csignal>
 #include <thread>
 
 #include "host/leftovers.h"
