@@ -42,7 +42,7 @@ Live::Live(World& world, const Showing& showing, const base::Sources& sources, b
   show_replies(replies);
   summary_.live = true;
   summary_.losses_counted = true;
-  grouper_.ask_queues([this](const journey::Step& step) { return versions_.may_queue(step, step.family); });
+  grouper_.ask_effects([this](const journey::Step& step) { return versions_.effect_of(step); });
 }
 
 void Live::show_replies(bool replies) {
@@ -133,8 +133,10 @@ void Live::decide_and_show(Journey& journey) {
 
   if (journey.outcome.kind == journey::OutcomeKind::Lost && ask_routing_ && journey.last_form() != nullptr &&
       journey.last_form()->out.empty()) {
+    // Knowing why is better than a list of what may be.
+    std::string& because = journey.outcome.because;
     if (const std::string said = ask_routing_(*journey.last_form()); !said.empty())
-      journey.outcome.because += "; " + said;
+      because = because.substr(0, because.find(": there stand")) + ": " + said;
   }
   // A packet that was traced without us belongs to whoever made that rule; one whose beginning was lost may be ours.
   if (!journey.armed && journey.copy_of == 0 && !journey.overlaps_loss) {

@@ -407,12 +407,16 @@ void Grouper::forget(Index& index, std::uint64_t key, Links Open::* links, Open&
 // Live: is all of it there, as far as waiting can tell?
 bool Grouper::is_over(const Open& open) const {
   const std::int64_t idle = tick_us_ - open.last_tick;
-  if (open.exit_seen) return idle >= patience_.over_us;
-  if (idle < patience_.silent_us) return false;
+  if (idle < patience_.over_us) return false;
+  if (open.exit_seen) return true;
+  using ruleset::Effect;
   const Step& last = open.journey.steps.back();
+  const Effect effect = effect_of_ ? effect_of_(last) : Effect::Unknown;
+  if (last.verdict == packet::Verdict::Drop || effect == Effect::Drop || effect == Effect::Reject)
+    return true;
   const packet::Packet* form = open.journey.last_form();
   const bool fragment = form != nullptr && (form->mf || form->fragment_offset || !form->extensions.empty());
-  const bool queued = last.verdict == packet::Verdict::Queue || (may_queue_ && may_queue_(last));
+  const bool queued = last.verdict == packet::Verdict::Queue || effect == Effect::Queue;
   return idle >= (fragment || queued ? patience_.queued_us : patience_.silent_us);
 }
 

@@ -43,11 +43,12 @@ struct GroupLimits {
 };
 
 // Live: how long a journey waits for its next event, by what its last one said. Within the kernel a packet passes in
-// microseconds; what waits longer is a queue to user space, or a fragment for the rest of its datagram.
+// microseconds, unless the machine is busy; what waits longer is a queue to user space, or a fragment for the rest of
+// its datagram.
 struct LivePatience {
-  std::int64_t over_us = 20'000;  // its exit was seen: only copies can follow
-  std::int64_t silent_us = 60'000;
-  std::int64_t turn_us = 100'000;  // so long it waits for those that began before it
+  std::int64_t over_us = 20'000;     // its exit was seen, or it was dropped: only copies can follow
+  std::int64_t silent_us = 150'000;  // nothing says that it ended
+  std::int64_t turn_us = 160'000;    // so long it waits for those that began before it
   std::int64_t queued_us = 1'000'000;
 };
 
@@ -65,8 +66,10 @@ class Grouper : public trace::Sink {
   void finish();        // gives all that is left
   // Live: the time is now `now_us` (any clock that only goes forward); gives what is over by it.
   void tick(std::int64_t now_us);
-  // Live: may the rule of this step have given the packet to user space (NFQUEUE)? A legacy event does not say.
-  void ask_queues(std::function<bool(const Step&)> may_queue) { may_queue_ = std::move(may_queue); }
+  // Live: what the rule of this step most likely does. A legacy event does not say, and how long to wait hangs on it.
+  void ask_effects(std::function<ruleset::Effect(const Step&)> effect_of) {
+    effect_of_ = std::move(effect_of);
+  }
   void mark_loss();  // live: every journey under way overlaps a loss that was told before
   std::uint64_t events() const { return events_; }
   bool empty() const { return queue_.empty(); }
@@ -118,7 +121,7 @@ class Grouper : public trace::Sink {
   std::int64_t tick_us_ = 0;
   std::int64_t loss_at_us_ = std::numeric_limits<std::int64_t>::min() / 2;
   LivePatience patience_;
-  std::function<bool(const Step&)> may_queue_;
+  std::function<ruleset::Effect(const Step&)> effect_of_;
 
   struct KnownHook {
     base::Name chain, table, host;

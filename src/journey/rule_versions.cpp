@@ -172,13 +172,15 @@ RuleVersions::Joined RuleVersions::join(Journey& journey) {
   return joined;
 }
 
-bool RuleVersions::may_queue(const Step& step, packet::Family family) const {
-  if (versions_.empty() || step.marker || step.dialect != Dialect::KernelLog) return false;
-  const ruleset::Ruleset* ruleset = versions_.back().book->find(family, Backend::Legacy);
+ruleset::Effect RuleVersions::effect_of(const Step& step) const {
+  using ruleset::Effect;
+  if (versions_.empty() || step.marker || step.dialect != Dialect::KernelLog) return Effect::Unknown;
+  const ruleset::Ruleset* ruleset = versions_.back().book->find(step.family, Backend::Legacy);
   const ruleset::Table* table = ruleset == nullptr ? nullptr : ruleset->find_table(step.table.text());
   const ruleset::Chain* chain = table == nullptr ? nullptr : table->find_chain(step.chain.text());
-  if (chain == nullptr || step.number == 0 || step.number > chain->rules.size()) return false;
-  return chain->rules[step.number - 1].effect == ruleset::Effect::Queue;
+  if (chain == nullptr || step.number == 0) return Effect::Unknown;
+  if (step.number <= chain->rules.size()) return chain->rules[step.number - 1].effect;
+  return chain->policy == packet::Verdict::Drop ? Effect::Drop : Effect::Unknown;
 }
 
 std::uint64_t RuleVersions::legacy_rules() const {

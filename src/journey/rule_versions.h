@@ -39,8 +39,8 @@ class RuleVersions {
   };
   Joined join(Journey& journey);
 
-  // May the rule of this legacy step queue packets to user space, by the newest capture?
-  bool may_queue(const Step& step, packet::Family family) const;
+  // What the rule of this legacy step does, by the newest capture.
+  ruleset::Effect effect_of(const Step& step) const;
   // Rules by the newest capture.
   std::uint64_t legacy_rules() const;
   std::uint64_t nft_rules() const;
