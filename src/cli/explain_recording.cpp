@@ -42,6 +42,9 @@ int explain_recording(base::Input& input, std::string_view first, Showing showin
                return std::uint32_t{0};
              };
              live.set_raw_shift(number(kRawShiftV4), number(kRawShiftV6));
+             if (number(kWithKernelLog) != 0) live.with_kernel_log();
+             if (number(kWithoutLegacy) != 0) live.without_legacy_events();
+             if (number(kWithoutMarkers) != 0) live.without_markers();
              const auto words = packet::take_filter(head.words, options_with_value(kTrace));
              if (own_filter || !words) return;
              showing.filter = words->filter;
@@ -63,7 +66,8 @@ int explain_recording(base::Input& input, std::string_view first, Showing showin
        .end =
            [&](const trace::RecordingEnd& end) {
              live.counted(end.matched.value_or(0), end.armed.value_or(0));
-           }});
+           }},
+      &live.kernel_log());
   reader.begin(sources.add(input.name()));
   int status = kDone;
   reader.push(first);

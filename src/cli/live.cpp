@@ -6,6 +6,7 @@
 #include "host/mirror.h"
 #include "journey/decide.h"
 #include "journey/identity.h"
+#include "journey/merge.h"
 #include "trace/netlink_events.h"
 
 namespace fwtrace::cli {
@@ -24,6 +25,12 @@ journey::GroupLimits limits() {
   return limits;
 }
 
+bool is_error(const packet::Packet& packet, const packet::Icmp& icmp) {
+  if (!icmp.type) return false;
+  if (packet.version() == packet::IpVersion::V6) return *icmp.type < 128;
+  return (*icmp.type >= 3 && *icmp.type <= 5) || *icmp.type == 11 || *icmp.type == 12;
+}
+
 // Of a flow's both directions the same.
 std::uint64_t flow_key(const packet::Packet& packet) {
   return (journey::source_key(packet) ^ journey::destination_key(packet)) & ~std::uint64_t{1};
@@ -38,8 +45,11 @@ Live::Live(World& world, const Showing& showing, const base::Sources& sources, b
       versions_([this](base::Diagnostic d) { warnings_.push_back(std::move(d)); }),
       grouper_(
           seen_, summary_, [this](Journey& j) { take(j); }, limits()),
+      log_grouper_(
+          seen_, summary_, [this](Journey& j) { take_logged(j); }, limits()),
       shower_(world, showing, sources) {
   show_replies(replies);
+  log_grouper_.without_markers();
   summary_.live = true;
   summary_.losses_counted = true;
   grouper_.ask_effects([this](const journey::Step& step) { return versions_.effect_of(step); });
@@ -55,18 +65,22 @@ void Live::show_replies(bool replies) {
   if (!mirrored->filter.empty()) mirrored_ = std::move(mirrored->filter);
 }
 
-void Live::event(const trace::Event& event) {
+void Live::LogSink::event(const trace::Event& event) {
+  live.give(event, live.with_kernel_log_ && live.markers_ ? live.log_grouper_ : live.grouper_);
+}
+void Live::event(const trace::Event& event) { give(event, grouper_); }
+
+void Live::give(const trace::Event& event, journey::Grouper& grouper) const {
   const std::uint32_t shift = event.family == packet::Family::Ip6 ? raw_shift_v6_ : raw_shift_v4_;
   if (shift != 0 && event.dialect == trace::Dialect::KernelLog && event.table.text() == "raw") {
     if (event.chain.text().starts_with("fwtrace-")) return;  // the arming itself
     if (event.number <= shift || packet::hook_of_chain(event.chain.text()) == packet::Hook::None)
-      return grouper_.event(event);
+      return grouper.event(event);
     trace::Event shifted = event;
     shifted.number -= shift;
-    grouper_.event(shifted);
-    return;
+    return grouper.event(shifted);
   }
-  grouper_.event(event);
+  grouper.event(event);
 }
 
 void Live::diagnostic(base::Diagnostic diagnostic) { grouper_.diagnostic(std::move(diagnostic)); }
@@ -104,11 +118,36 @@ void Live::tick(std::int64_t now_us) {
   now_us_ = now_us;
   if (now_us < loss_until_) grouper_.mark_loss();
   grouper_.tick(now_us);
+  if (with_kernel_log_) {
+    log_grouper_.tick(now_us);
+    // What has no other half was traced by others.
+    while (!logged_.empty() && now_us - logged_.front().since > 2 * kOtherHalf) {
+      ++summary_.foreign;
+      logged_.pop_front();
+    }
+  }
   show_ready(false);
 }
 
 void Live::take(Journey& journey) {
+  for (auto one = logged_.begin(); one != logged_.end(); ++one) {
+    if (!journey::is_same_packet(journey, one->journey)) continue;
+    journey::merge_logged(journey, std::move(one->journey), versions_.newest());
+    logged_.erase(one);
+    break;
+  }
   waiting_.push_back({std::move(journey), now_us_});
+  journey = Journey{};
+}
+
+void Live::take_logged(Journey& journey) {
+  for (Waiting& one : waiting_) {
+    if (!journey::is_same_packet(one.journey, journey)) continue;
+    journey::merge_logged(one.journey, std::move(journey), versions_.newest());
+    journey = Journey{};
+    return;
+  }
+  logged_.push_back({std::move(journey), now_us_});
   journey = Journey{};
 }
 
@@ -116,6 +155,7 @@ void Live::show_ready(bool all) {
   while (!waiting_.empty()) {
     Waiting& head = waiting_.front();
     const bool late = waiting_.size() > kMaxWaiting || now_us_ - head.since > kMaxWait;
+    if (!all && with_kernel_log_ && now_us_ - head.since < kOtherHalf) return;
     if (!all && !late && !versions_.ready(head.journey)) return;
     Journey journey = std::move(head.journey);
     waiting_.pop_front();
@@ -129,6 +169,7 @@ void Live::decide_and_show(Journey& journey) {
   evidence.seen = &seen_;
   evidence.has_rules = joined.has_rules;
   evidence.misfit = joined.misfit;
+  evidence.legacy_unheard = legacy_unheard_ && versions_.legacy_rules() > 0;
   journey::decide(journey, evidence);
 
   if (journey.outcome.kind == journey::OutcomeKind::Lost && ask_routing_ && journey.last_form() != nullptr &&
@@ -139,7 +180,7 @@ void Live::decide_and_show(Journey& journey) {
       because = because.substr(0, because.find(": there stand")) + ": " + said;
   }
   // A packet that was traced without us belongs to whoever made that rule; one whose beginning was lost may be ours.
-  if (!journey.armed && journey.copy_of == 0 && !journey.overlaps_loss) {
+  if (!journey.armed && journey.copy_of == 0 && !journey.overlaps_loss && markers_) {
     ++summary_.foreign;
     return;
   }
@@ -182,7 +223,12 @@ bool Live::wants(const Journey& journey) {
   bool reply = mirrored_ && packet::matches(*mirrored_, journey.forms);
   for (const packet::Packet& form : journey.forms) {
     const packet::Icmp* icmp = packet::find_icmp(form);
-    if (icmp == nullptr || icmp->inner == nullptr || !mirrored_) continue;
+    if (icmp == nullptr || !mirrored_) continue;
+    if (icmp->inner ==
+        nullptr) {  // an nft event alone does not show whom an error is about: it was armed as one
+      reply = reply || is_error(form, *icmp);
+      continue;
+    }
     const std::span quoted(icmp->inner.get(), 1);
     reply = reply || packet::matches(showing_.filter, quoted) || packet::matches(*mirrored_, quoted);
   }
@@ -200,6 +246,7 @@ void Live::say_warnings() {
 }
 
 void Live::finish() {
+  log_grouper_.finish();
   grouper_.finish();
   show_ready(true);
   say_warnings();

@@ -46,6 +46,12 @@ class Live final : public trace::Sink {
   void show_replies(bool replies);
   // What this machine's routing says of a packet that was lost before it was routed; "" = nothing.
   void ask_routing(std::function<std::string(const packet::Packet&)> ask) { ask_routing_ = std::move(ask); }
+  // Where the kernel log tells of iptables-legacy: its events go here, and are joined with what netlink tells.
+  trace::Sink& kernel_log() { return log_sink_; }
+  void with_kernel_log() { with_kernel_log_ = true; }
+  void without_legacy_events() { legacy_unheard_ = true; }
+  // Nothing but TRACE rules is armed: no markers, and every packet is ours.
+  void without_markers() { grouper_.without_markers(), markers_ = false; }
   // Numbers in raw's PREROUTING and OUTPUT are so much higher than the user's (rung 3).
   void set_raw_shift(std::uint32_t v4, std::uint32_t v6) { raw_shift_v4_ = v4, raw_shift_v6_ = v6; }
 
@@ -61,7 +67,16 @@ class Live final : public trace::Sink {
   base::Names& names() { return names_; }
 
  private:
+  struct LogSink final : trace::Sink {
+    explicit LogSink(Live& l) : live(l) {}
+    void event(const trace::Event& event) override;
+    void loss(const trace::Loss& loss) override { live.loss(loss); }
+    void diagnostic(base::Diagnostic diagnostic) override { live.diagnostic(std::move(diagnostic)); }
+    Live& live;
+  };
+  void give(const trace::Event& event, journey::Grouper& grouper) const;
   void take(journey::Journey& journey);
+  void take_logged(journey::Journey& journey);
   void decide_and_show(journey::Journey& journey);
   void show_ready(bool all);
   bool wants(const journey::Journey& journey);
@@ -70,6 +85,7 @@ class Live final : public trace::Sink {
 
   static constexpr std::size_t kMaxWaiting = 4096;  // beyond that the rules are taken as they were last seen
   static constexpr std::int64_t kMaxWait = 2'000'000;
+  static constexpr std::int64_t kOtherHalf = 150'000;  // so long the kernel log may come later
   static constexpr std::int64_t kLossReach =
       300'000;  // so long after a loss was told its hole may still be queued
 
@@ -82,13 +98,16 @@ class Live final : public trace::Sink {
   journey::Summary summary_;
   std::deque<base::Diagnostic> warnings_;
   journey::RuleVersions versions_;
-  journey::Grouper grouper_;
+  journey::Grouper grouper_, log_grouper_;
+  LogSink log_sink_{*this};
   Shower shower_;
   struct Waiting {
     journey::Journey journey;
     std::int64_t since = 0;
   };
   std::deque<Waiting> waiting_;
+  std::deque<Waiting> logged_;  // of the kernel log, without their other half as yet
+  bool with_kernel_log_ = false, markers_ = true, legacy_unheard_ = false;
   std::function<std::string(const packet::Packet&)> ask_routing_;
   std::int64_t now_us_ = 0, loss_until_ = 0;
   std::uint64_t socket_lost_ = 0, gap_lost_ = 0;

@@ -153,7 +153,7 @@ class Session {
         words_(words),
         live_(world, settings.showing, sources_, settings.replies),
         netlink_(live_.names(), live_, [this](std::uint32_t index) { return device(index); }),
-        kernel_log_(live_.names(), live_, {}) {}
+        kernel_log_(live_.names(), live_.kernel_log(), trace::Dialect::KernelLog) {}
 
   int run() {
     if (const auto problem = open_recording()) return report_error(world_, *problem);
@@ -175,6 +175,9 @@ class Session {
     }
     live_.set_raw_shift(tracing_->raw_shift(packet::IpVersion::V4),
                         tracing_->raw_shift(packet::IpVersion::V6));
+    if (!tracing_->legacy_events()) live_.without_legacy_events();
+    if (tracing_->reads_kernel_log()) live_.with_kernel_log();
+    if (!tracing_->has_markers()) live_.without_markers();
     live_.ask_routing([](const packet::Packet& packet) { return host::explain_route(packet); });
     begin_recording(capture);
     auto capturer = host::RulesCapturer::start();
@@ -212,6 +215,9 @@ class Session {
     for (const auto& [name, version] :
          {std::pair(kRawShiftV4, packet::IpVersion::V4), std::pair(kRawShiftV6, packet::IpVersion::V6)})
       head.facts.emplace_back(name, std::to_string(tracing_->raw_shift(version)));
+    if (tracing_->reads_kernel_log()) head.facts.emplace_back(kWithKernelLog, "1");
+    if (!tracing_->has_markers()) head.facts.emplace_back(kWithoutMarkers, "1");
+    if (!tracing_->legacy_events()) head.facts.emplace_back(kWithoutLegacy, "1");
     writer_ = std::make_unique<trace::RecordingWriter>(file_->out(), head);
     writer_->capture(to_recorded(capture, 0, now_stamp()));
   }

@@ -71,10 +71,17 @@ base::Result<bool> log_to_netlink(Guardian& guardian, std::vector<std::string>& 
 // Does the kernel write log lines of this namespace at all? Only the first namespace knows the sysctl.
 bool kernel_log_has_this_namespace() {
   if (in_initial_namespace()) return true;
-  const auto first = NetworkNamespace::of_process(1);
-  if (!first) return false;
-  const auto inside = EnterNamespace::enter(*first);
-  return inside && read_proc("/proc/sys/net/netfilter/nf_log_all_netns").value_or("0").starts_with('1');
+  // Process 1 is in it, or, in a container that shares the machine's network, one that we descend from.
+  for (int pid = getppid(), seen = 0; pid > 0 && seen < 64; ++seen) {
+    if (const auto there = NetworkNamespace::of_process(pid)) {
+      const auto inside = EnterNamespace::enter(*there);
+      if (inside && in_initial_namespace())
+        return read_proc("/proc/sys/net/netfilter/nf_log_all_netns").value_or("0").starts_with('1');
+    }
+    const auto process = find_process(pid);
+    pid = pid == 1 ? 0 : process ? process->parent : 1;
+  }
+  return false;
 }
 
 // The second best way. `why` says what is in the way of the first.

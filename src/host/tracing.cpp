@@ -212,6 +212,8 @@ Result<std::unique_ptr<Tracing>> Tracing::start(const TracingWish& wish, const T
 const ArmingPlan& Tracing::plan() const { return impl_->plan; }
 const std::vector<std::string>& Tracing::notes() const { return impl_->notes; }
 bool Tracing::legacy_events() const { return impl_->legacy_events; }
+bool Tracing::reads_kernel_log() const { return impl_->kernel_log.has_value(); }
+bool Tracing::has_markers() const { return impl_->arming.has_value(); }
 std::uint32_t Tracing::raw_shift(packet::IpVersion version) const {
   return impl_->insertion && impl_->insertion->inserted(version) ? 1 : 0;
 }

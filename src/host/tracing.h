@@ -56,7 +56,9 @@ class Tracing {
   const ArmingPlan& plan() const;
   // One line for each thing that is less than wished for: "this kernel has no owner flag for tables: …".
   const std::vector<std::string>& notes() const;
-  bool legacy_events() const;  // do events of iptables-legacy arrive
+  bool legacy_events() const;     // do events of iptables-legacy arrive
+  bool reads_kernel_log() const;  // from /dev/kmsg, and so in a queue of their own
+  bool has_markers() const;       // a table of ours stands (rungs 1 and 2)
   // 1 if a rule of ours stands first in raw PREROUTING and OUTPUT of that IP version (rung 3): the kernel's numbers
   // there are one higher. Events in raw chains named "fwtrace-…" are our own.
   std::uint32_t raw_shift(packet::IpVersion version) const;

@@ -79,7 +79,7 @@ class Decider {
   void decided_by_steps() {
     if (const auto exit = exit_marker()) return went_out(*exit);
     if (is_drop(last_.did)) return dropped();
-    if (j_.live && !j_.overlaps_loss) return live();
+    if (j_.marked && !j_.overlaps_loss) return vanished();
     if (last_.did == Did::Queue || last_.did == Did::Stolen) return queued();
     if (last_.dialect == Dialect::KernelLog) legacy();
     else nft();
@@ -120,7 +120,7 @@ class Decider {
   }
 
   // Our markers stand at every hook and none behind its last step came: so it ended there.
-  void live() {
+  void vanished() {
     const bool matched = is_rule_step() && !passed_a_marker_since();
     if (matched && (last_.did == Did::Queue || last_.did == Did::Stolen)) return queued();
     if (matched && (last_.did == Did::Unknown || last_.did == Did::PolicyUnknown)) {
@@ -131,8 +131,18 @@ class Decider {
           "not known)";
       return;
     }
-    out().kind = OutcomeKind::Lost;
+    if (!is_rule_step()) out().step.reset();
     const std::string after = place_of(j_.steps.back());
+    if (e_.legacy_unheard) {
+      out().kind = OutcomeKind::Undecided;
+      out().likely = OutcomeKind::Dropped;
+      out().because =
+          "it was not seen again " + after +
+          ": a rule of iptables-legacy may have dropped it, whose events cannot be seen here, or " +
+          "routing did";
+      return;
+    }
+    out().kind = OutcomeKind::Lost;
     out().because = "no rule dropped it, yet it was not seen again " + after + ": ";
     switch (j_.steps.back().hook) {
       case Hook::Prerouting:

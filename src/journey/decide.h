@@ -19,7 +19,9 @@ struct Evidence {
   bool has_rules = false;         // is there a ruleset for this journey's family
   bool doubtful_backend = false;  // it is of the other backend than the trace
   bool sent_again = false;        // the same segment was sent again later: an answer may be to that
-  bool misfit = false;            // it does not fit this journey: its verdicts are not to be trusted
+  bool legacy_unheard =
+      false;            // live: rules of iptables-legacy stand on its way, and their events do not come
+  bool misfit = false;  // it does not fit this journey: its verdicts are not to be trusted
   // Walks journeys whose packets came from where the given one went, until the visitor says false; may be empty.
   std::function<void(const packet::Packet&, const std::function<bool(const Journey&)>&)> from_there;
 };

@@ -199,6 +199,7 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
   open.journey.dialect = event.dialect;
   open.journey.host = event.host;
   open.journey.live = limits_.live;
+  open.journey.marked = limits_.live && limits_.markers;
   open.journey.first_event = events_;
   if (key != 0) {
     remember(by_key_, key, &Open::same_key, open);
@@ -238,7 +239,7 @@ Grouper::Open& Grouper::start(const Event& event, Hook hook, std::uint64_t key) 
 // Is this where a packet's way begins? If not, say why we think so.
 void Grouper::set_start(Open& open, const Event& event, Hook hook) {
   Journey& j = open.journey;
-  if (j.live) {
+  if (j.marked) {
     const auto marker = event.dialect == Dialect::NftMonitor ? cached_marker(event).row : std::nullopt;
     j.armed = marker && marker->marker == trace::Marker::Start;
     j.armed_late = j.armed && marker->late;
@@ -270,7 +271,7 @@ void Grouper::set_start(Open& open, const Event& event, Hook hook) {
 // Where raw is logged, it is the first; that may show only later in the log.
 void Grouper::see_late_start(Journey& journey) const {
   const Step& first = journey.steps.front();
-  if (journey.live || journey.dialect != Dialect::KernelLog || first.table.text() == "raw" ||
+  if (journey.marked || journey.dialect != Dialect::KernelLog || first.table.text() == "raw" ||
       !seen_.table(journey.host, journey.family, "raw"))
     return;
   journey.starts_late = true;

@@ -40,6 +40,7 @@ struct GroupLimits {
   // Live: all events came through one queue, so legacy and nft events may be of one packet; our own markers tell
   // where it begins and ends; and time is what tick() says. A file's log and its nft trace are two reports instead.
   bool live = false;
+  bool markers = true;  // live: false where no table of ours could be made
 };
 
 // Live: how long a journey waits for its next event, by what its last one said. Within the kernel a packet passes in
@@ -70,6 +71,7 @@ class Grouper : public trace::Sink {
   void ask_effects(std::function<ruleset::Effect(const Step&)> effect_of) {
     effect_of_ = std::move(effect_of);
   }
+  void without_markers() { limits_.markers = false; }
   void mark_loss();  // live: every journey under way overlaps a loss that was told before
   std::uint64_t events() const { return events_; }
   bool empty() const { return queue_.empty(); }

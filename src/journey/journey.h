@@ -126,6 +126,7 @@ struct Journey {
   // was lost. `armed_late`: behind conntrack, so that raw before it was not seen. `answers`: the serial of the packet
   // that it is a reply to; 0 = none known.
   bool live = false, armed = false, armed_late = false;
+  bool marked = false;  // our markers stand at every hook, so what they did not see did not get there
   std::uint64_t answers = 0;
   std::uint64_t first_event = 0, last_event = 0;   // counted from 1 over the whole run
   std::shared_ptr<const ruleset::Rulebook> rules;  // keeps what the steps' rules point to

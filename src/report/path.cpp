@@ -185,7 +185,7 @@ void Path::step_lines(std::string_view heading, std::uint32_t first, std::uint32
       gap(step_width_);
       append_printable(body, text);
     }
-    if (base::Place place = journey_.steps[i].place; place.line != 0) {
+    if (base::Place place = journey_.steps[i].place; place.line != 0 && !journey_.live) {
       place.column = 0;
       gap(0);
       std::string text = sources_.print(place);

@@ -220,7 +220,11 @@ namespace {
 // "nat PREROUTING": the base chain in which the packet was seen last, whatever user chain it was in.
 void append_base_chain(std::string& out, const Journey& journey) {
   const Step* step = deciding_step(journey);
-  if (step == nullptr) return;
+  if (step == nullptr) {
+    if (journey.live && !journey.steps.empty() && journey.steps.back().hook != packet::Hook::None)
+      out += " after ", out += packet::to_text(journey.steps.back().hook);
+    return;
+  }
   base::Name chain = step->chain;
   for (const Step* s = step; s >= journey.steps.data(); --s) {
     if (!(s->table == step->table) || s->hook != step->hook || s->family != step->family) break;

@@ -140,7 +140,9 @@ struct RecordingListener {
 class RecordingReader {
  public:
   // Events go to `sink`, read by NetlinkEvents and LogReader, and so do diagnostics.
-  RecordingReader(base::Names& names, Sink& sink, RecordingListener listener = {});
+  // `kernel_log`: where the events of KLOG records go, if not to `sink` as all others.
+  RecordingReader(base::Names& names, Sink& sink, RecordingListener listener = {},
+                  Sink* kernel_log = nullptr);
   ~RecordingReader();
 
   // Do these bytes begin a recording, of this form or of a later one? Its first 18 bytes tell.

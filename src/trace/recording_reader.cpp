@@ -84,12 +84,12 @@ struct RecordingReader::Impl {
   std::vector<std::uint32_t> aligned;  // a datagram as NetlinkEvents wants it
   std::vector<RecordedCapture::Listing> last_listings;
 
-  Impl(base::Names& n, Sink& s, RecordingListener l)
+  Impl(base::Names& n, Sink& s, RecordingListener l, Sink& log_sink)
       : names(n),
         sink(s),
         listener(std::move(l)),
         netlink(n, s, [this](std::uint32_t index) { return device_name(index); }),
-        log(n, s) {}
+        log(n, log_sink) {}
 
   base::Name device_name(std::uint32_t index) const {
     const auto known = devices.find(index);
@@ -300,8 +300,9 @@ struct RecordingReader::Impl {
   }
 };
 
-RecordingReader::RecordingReader(base::Names& names, Sink& sink, RecordingListener listener)
-    : impl_(std::make_unique<Impl>(names, sink, std::move(listener))) {}
+RecordingReader::RecordingReader(base::Names& names, Sink& sink, RecordingListener listener, Sink* kernel_log)
+    : impl_(std::make_unique<Impl>(names, sink, std::move(listener),
+                                   kernel_log == nullptr ? sink : *kernel_log)) {}
 RecordingReader::~RecordingReader() = default;
 
 bool RecordingReader::looks_like(std::string_view first_bytes) {
