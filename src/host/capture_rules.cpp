@@ -135,15 +135,17 @@ class Capturing {
       problem(command, "not installed");
       return "";
     }
-    ListingLimits limits = options_.tool;
+    ToolLimits limits = options_.tool;
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - Clock::now());
     limits.time = std::clamp(left, std::chrono::milliseconds(1), limits.time);
-    ToolRun run = run_listing(*path, arguments, limits);
-    if (!run.problem.empty()) {
-      problem(command, run.problem);
+    std::vector<std::string> words{*path};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    auto run = run_tool(words, limits);
+    if (!run || !run->ok()) {
+      problem(command, run ? run->problem : "cannot be started");
       return "";
     }
-    capture_.listings.push_back({.command = std::string(command), .text = std::move(run.output)});
+    capture_.listings.push_back({.command = std::string(command), .text = std::move(run->out)});
     return capture_.listings.back().text;
   }
 

@@ -22,7 +22,7 @@
 
 #include "base/result.h"
 #include "host/fd.h"
-#include "host/tool.h"
+#include "host/run_tool.h"
 #include "ruleset/capture.h"
 
 namespace fwtrace::host {
@@ -40,7 +40,7 @@ class GenerationReader {
 };
 
 struct CaptureOptions {
-  ListingLimits tool;
+  ToolLimits tool{.time = std::chrono::seconds(20)};
   // Rules that change all the time: after so many tries or so long, the last try is taken, and is not exact.
   int tries = 10;
   std::chrono::milliseconds time = std::chrono::seconds(30);

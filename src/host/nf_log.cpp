@@ -2,8 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 #include "base/text.h"
 #include "host/capability.h"
 #include "host/proc.h"
+#include "host/run_tool.h"
 
 namespace fwtrace::host {
 namespace {
@@ -59,21 +58,7 @@ int set_logger(int family, const std::string& logger) {
 bool load_module(const std::string& name) {
   if (!has_capability(Capability::SysModule)) return false;
   for (const char* program : {"/sbin/modprobe", "/usr/sbin/modprobe"}) {
-    if (access(program, X_OK) != 0) continue;
-    std::string path = program, quiet = "-q", module = name, locale = "LC_ALL=C";
-    std::array<char*, 4> args{path.data(), quiet.data(), module.data(), nullptr};
-    std::array<char*, 2> environment{locale.data(), nullptr};
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    for (int fd = 0; fd < 3; ++fd) posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    pid_t child = 0;
-    const int error = posix_spawn(&child, program, &actions, nullptr, args.data(), environment.data());
-    posix_spawn_file_actions_destroy(&actions);
-    if (error != 0) return false;
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
-    }
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (const auto done = run_tool({program, "-q", name})) return done->ok();
   }
   return false;
 }

@@ -1,6 +1,9 @@
-// Runs another program of the machine (nft, iptables-save) and takes what it prints: no shell, no standard input unless
-// given, the C locale, a bound on time and size. It inherits the calling thread's namespaces and none of our descriptors
-// but the one that is named.
+// One run of one of the machine's own programs (nft, iptables-save, modprobe …) as a child: no shell, standard input
+// only if given, English messages, none of our descriptors, a limit of time and of output, and killed with what it
+// started when we are told to stop or die ourselves.
+//
+// "We" is the thread that runs it (PR_SET_PDEATHSIG): a thread that ends takes its child with it, and so does the
+// guardian, which is a process of its own.
 #pragma once
 
 #include <chrono>
@@ -13,11 +16,12 @@
 namespace fwtrace::host {
 
 struct ToolOutput {
-  std::string out, err;
+  std::string out, err;    // of standard error the first 64 KiB
   int status = 0;          // exit status; 128 + signal
   bool timed_out = false;  // and killed
-  bool cut = false;        // printed more than max_bytes
-  bool ok() const { return status == 0 && !timed_out && !cut; }
+  bool cut = false;        // printed more than max_bytes, and was killed
+  std::string problem;     // why it is not whole: "ended with status 1: …"; "" if it is
+  bool ok() const { return problem.empty(); }
 };
 
 struct ToolLimits {
@@ -25,12 +29,19 @@ struct ToolLimits {
   std::size_t max_bytes = std::size_t{256} << 20;
   std::string_view input = {};  // what it reads; empty: /dev/null
   int inherited = -1;           // a descriptor of ours that stays open in it
+  int stop_fd = -1;             // readable: kill it and return
 };
 
-// The full path of a program: in PATH, then where administrators' programs are though a user's PATH lacks it.
-std::optional<std::string> find_tool(std::string_view name);
+// Folders with programs: PATH, and those of administrators, which it often lacks; of PATH only what begins with '/'.
+// Where the program file gives us capabilities that the user does not have (setcap), PATH is the user's word and is
+// not believed.
+std::vector<std::string> tool_folders();
+// The program's full path; nothing if no folder has it. A name with a '/' is a path already.
+std::optional<std::string> find_tool(std::string_view name,
+                                     const std::vector<std::string>& folders = tool_folders());
 
-// arguments[0] is the program's name or path. Nothing if there is no such program or it cannot be started.
+// arguments[0] is the program's name or path. Runs in the calling thread's namespaces. Nothing if there is no such
+// program or it cannot be started.
 std::optional<ToolOutput> run_tool(const std::vector<std::string>& arguments, const ToolLimits& limits = {});
 
 }  // namespace fwtrace::host

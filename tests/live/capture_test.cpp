@@ -198,7 +198,7 @@ TEST_F(CaptureTest, ToolsThatFail) {
   EXPECT_EQ(host::capture_rules(with_tool("iptables-nft-save", "echo 'out of luck' >&2; exit 3")).problems,
             std::vector<std::string>{"iptables-nft-save: ended with status 3: out of luck"});
   host::CaptureOptions options = with_tool("iptables-nft-save", "cat /dev/zero");
-  options.tool.output = 1 << 20;
+  options.tool.max_bytes = 1 << 20;
   EXPECT_EQ(host::capture_rules(options).problems,
             std::vector<std::string>{"iptables-nft-save: printed more than 1 MiB and was stopped"});
   options = with_tool("iptables-nft-save", "sleep 1000 & wait");
