@@ -128,10 +128,10 @@ Guardian::Guardian(Guardian&& other) noexcept
 
 Guardian::~Guardian() { finish(); }
 
-base::Result<Guardian> Guardian::start(std::uint64_t namespace_inode, const std::string& state_folder) {
+base::Result<Guardian> Guardian::start(const std::string& state_folder) {
   Guardian guardian;
   guardian.changes_.pid = getpid();
-  guardian.changes_.namespace_inode = namespace_inode;
+  guardian.changes_.home = read_namespace_identity();
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
     return base::fail(base::ErrorKind::Permission, "no pipe to a guardian process: " + print_errno(errno));

@@ -20,8 +20,7 @@ class Guardian {
  public:
   // Forks. The caller's thread must be in the namespace that the changes are made in.
   // No state file is kept if its folder cannot be used: `warning()` says why.
-  static base::Result<Guardian> start(std::uint64_t namespace_inode,
-                                      const std::string& state_folder = kStateFolder);
+  static base::Result<Guardian> start(const std::string& state_folder = kStateFolder);
   Guardian(Guardian&&) noexcept;
   Guardian& operator=(Guardian&&) = delete;
   ~Guardian();  // finish()

@@ -13,7 +13,6 @@
 #include "base/text.h"
 #include "host/arm.h"
 #include "host/insertion.h"
-#include "host/namespace.h"
 #include "host/nf_log.h"
 #include "host/proc.h"
 
@@ -46,7 +45,9 @@ bool is_our_table(std::string_view text) {
 }  // namespace
 
 std::string print_changes(const Changes& changes) {
-  std::string text = fmt::format("{}\npid {}\nnetns {}\n", kFirstLine, changes.pid, changes.namespace_inode);
+  const NamespaceIdentity& home = changes.home;
+  std::string text = fmt::format("{}\npid {}\nnetns {} {} {} {}\n", kFirstLine, changes.pid, home.inode,
+                                 home.cookie, home.started, home.boot);
   for (const LoggerChange& logger : changes.loggers) {
     text += fmt::format("nf_log {} {} {}\n", logger.family, logger.before, logger.set_to);
   }
@@ -65,8 +66,12 @@ std::optional<Changes> parse_changes(std::string_view text) {
     const auto words = base::split_words(line);
     if (words.size() == 2 && words[0] == "pid") {
       changes.pid = base::parse_number<int>(words[1]).value_or(0);
-    } else if (words.size() == 2 && words[0] == "netns") {
-      changes.namespace_inode = base::parse_number<std::uint64_t>(words[1]).value_or(0);
+    } else if (words.size() == 5 && words[0] == "netns") {
+      const auto number = [&](std::size_t i) {
+        return base::parse_number<std::uint64_t>(words[i]).value_or(0);
+      };
+      changes.home = {
+          .inode = number(1), .cookie = number(2), .started = number(3), .boot = std::string(words[4])};
     } else if (words.size() == 4 && words[0] == "nf_log" && is_logger_name(words[2]) &&
                is_logger_name(words[3])) {
       const auto family = base::parse_number<int>(words[1]);
@@ -200,16 +205,16 @@ Result<std::vector<Leftover>> find_leftovers(const std::string& folder) {
   return found;
 }
 
-Result<void> repair(const Leftover& leftover, const std::string& folder) {
+Result<bool> repair(const Leftover& leftover, const std::string& folder) {
   TRY(const Fd opened, open_folder(folder, false));
-  // A namespace that is gone has taken all with it.
-  if (const auto home = NetworkNamespace::find_by_inode(leftover.changes.namespace_inode)) {
+  TRY(const auto home, NetworkNamespace::find_again(leftover.changes.home));
+  if (home) {
     TRY(const EnterNamespace inside, EnterNamespace::enter(*home));
     const auto failed = undo(leftover.changes);
     if (!failed.empty()) return base::fail(ErrorKind::Permission, failed.front());
   }
   unlinkat(opened.get(), leftover.file.c_str(), 0);
-  return {};
+  return home.has_value();
 }
 
 }  // namespace fwtrace::host

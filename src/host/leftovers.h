@@ -5,7 +5,6 @@
 // a lock (flock) on it; a file that nobody holds is left over. A process number alone would not tell: it is reused.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 
 #include "base/result.h"
 #include "host/fd.h"
+#include "host/namespace.h"
 #include "packet/netfilter.h"
 
 namespace fwtrace::host {
@@ -26,7 +26,7 @@ struct LoggerChange {
 
 struct Changes {
   int pid = 0;
-  std::uint64_t namespace_inode = 0;
+  NamespaceIdentity home = {};  // where all this was changed
   std::vector<LoggerChange> loggers = {};
   std::string table = {};                     // "" if the kernel removes it (owner flag)
   std::vector<packet::Family> families = {};  // of the table
@@ -68,7 +68,8 @@ struct Leftover {
 };
 // Files of runs that have ended without their guardian. Files of live runs are not among them.
 base::Result<std::vector<Leftover>> find_leftovers(const std::string& folder = kStateFolder);
-// Undoes one, in its namespace if that still exists, and removes its file.
-base::Result<void> repair(const Leftover& leftover, const std::string& folder = kStateFolder);
+// Undoes one, in its namespace if that still exists, and removes its file. False: the namespace is gone, and all that
+// was changed in it.
+base::Result<bool> repair(const Leftover& leftover, const std::string& folder = kStateFolder);
 
 }  // namespace fwtrace::host

@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 
@@ -26,7 +28,38 @@ std::uint64_t inode_of(const std::string& path) {
   return stat(path.c_str(), &info) == 0 ? info.st_ino : 0;
 }
 
+std::string read_boot_id() {
+  return std::string(base::trim(read_proc("/proc/sys/kernel/random/boot_id").value_or("")));
+}
+
+// 0: the kernel does not say (SO_NETNS_COOKIE, Linux 5.14).
+std::uint64_t read_cookie() {
+  constexpr int kNamespaceCookie = 71;  // older headers lack it; Alpha, MIPS, PA-RISC and SPARC say the same
+  const Fd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (getsockopt(socket.get(), SOL_SOCKET, kNamespaceCookie, &cookie, &size) != 0) return 0;
+  return cookie;
+}
+
+// Whether a process is in it that began no later than `started`.
+bool has_older_process(std::uint64_t inode, std::uint64_t started) {
+  return std::ranges::any_of(list_processes(), [&](int pid) {
+    if (inode_of(fmt::format("/proc/{}/ns/net", pid)) != inode) return false;
+    const auto process = find_process(pid);
+    return process && process->started < started;
+  });
+}
+
 }  // namespace
+
+NamespaceIdentity read_namespace_identity() {
+  const auto self = find_process(static_cast<int>(getpid()));
+  return {.inode = inode_of("/proc/thread-self/ns/net"),
+          .cookie = read_cookie(),
+          .started = self ? self->started : 0,
+          .boot = read_boot_id()};
+}
 
 Result<NetworkNamespace> NetworkNamespace::open(const std::string& path, std::string name) {
   NetworkNamespace found;
@@ -93,6 +126,19 @@ std::optional<NetworkNamespace> NetworkNamespace::find_by_inode(std::uint64_t in
     if (auto found = of_process(pid)) return std::move(*found);
   }
   return std::nullopt;
+}
+
+Result<std::optional<NetworkNamespace>> NetworkNamespace::find_again(const NamespaceIdentity& identity) {
+  if (identity.boot.empty() || identity.boot != read_boot_id()) return std::nullopt;
+  auto found = find_by_inode(identity.inode);
+  if (!found) return std::nullopt;
+  if (identity.cookie == 0) {
+    if (!has_older_process(identity.inode, identity.started)) return std::nullopt;
+    return found;
+  }
+  TRY(const EnterNamespace inside, EnterNamespace::enter(*found));
+  if (read_cookie() != identity.cookie) return std::nullopt;
+  return found;
 }
 
 Result<EnterNamespace> EnterNamespace::enter(const NetworkNamespace& target) {

@@ -65,10 +65,14 @@ std::optional<ProcessInfo> find_process(int pid, const std::string& proc) {
   const std::size_t open = stat->find('('), close = stat->rfind(')');
   if (open == std::string::npos || close == std::string::npos || close < open) return std::nullopt;
   const auto words = base::split_words(std::string_view(*stat).substr(close + 1));
+  // proc_pid_stat(5): field 3, state, is the first of these; 22 is starttime.
   if (words.size() < 2) return std::nullopt;
   const auto parent = base::parse_number<int>(words[1]);
   if (!parent) return std::nullopt;
-  return ProcessInfo{.name = stat->substr(open + 1, close - open - 1), .parent = *parent};
+  return ProcessInfo{
+      .name = stat->substr(open + 1, close - open - 1),
+      .parent = *parent,
+      .started = words.size() < 20 ? 0 : base::parse_number<std::uint64_t>(words[19]).value_or(0)};
 }
 
 std::vector<std::string> list_fd_targets(int pid, std::string_view prefix, const std::string& proc) {

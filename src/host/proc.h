@@ -1,6 +1,7 @@
 // Small files of /proc and /sys, which have no size and are read whole.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,10 +18,11 @@ int write_proc(const std::string& path, std::string_view value);
 
 // The numbers of the processes that can be seen under `proc` ("/proc"), ascending.
 std::vector<int> list_processes(const std::string& proc = "/proc");
-// Process name ("sshd") and parent; nothing if there is no such process.
+// Process name ("sshd"), parent and when it began; nothing if there is no such process.
 struct ProcessInfo {
   std::string name;
   int parent = 0;
+  std::uint64_t started = 0;  // clock ticks since boot
 };
 std::optional<ProcessInfo> find_process(int pid, const std::string& proc = "/proc");
 // What /proc/<pid>/fd/* point to that begins with `prefix`: "socket:[1234]" …

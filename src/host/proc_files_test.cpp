@@ -77,7 +77,10 @@ TEST(OwnSsh, IsFoundByAncestry) {
 
 TEST(ChangesFile, PrintedAndParsedIsTheSame) {
   const Changes changes{.pid = 77,
-                        .namespace_inode = 4026531840,
+                        .home = {.inode = 4026531840,
+                                 .cookie = 18'000'000'000'000'000'000U,
+                                 .started = 4711,
+                                 .boot = "c5a6bd48-51b7-4f0e-9d3c-2f5a3c1e0f11"},
                         .loggers = {{.family = 2, .before = "nf_log_ipv4"},
                                     {.family = 10, .before = "NONE", .set_to = "nf_log_ipv6"}},
                         .table = "fwtrace-77",

@@ -6,7 +6,6 @@
 #include <csignal>
 
 #include "base/text.h"
-#include "host/namespace.h"
 #include "trace/markers.h"
 
 namespace fwtrace::host {
@@ -39,13 +38,13 @@ base::Result<Repaired> repair_all(const std::string& folder) {
   TRY(const std::vector<Leftover> leftovers, find_leftovers(folder));
   for (const Leftover& leftover : leftovers) {
     const Changes& changes = leftover.changes;
-    const bool found = NetworkNamespace::find_by_inode(changes.namespace_inode).has_value();
-    if (auto done = repair(leftover, folder); !done) {
+    const auto done = repair(leftover, folder);
+    if (!done) {
       repaired.failed.push_back(fmt::format("run {}: {}", changes.pid, done.error().message));
       continue;
     }
     repaired.done.push_back(
-        found
+        *done
             ? fmt::format("run {}: {}", changes.pid, print_changes_in_words(changes))
             : fmt::format("run {}: its network namespace is gone, and what it changed there with it: dropped",
                           changes.pid));

@@ -20,7 +20,6 @@
 #include "host/leftovers.h"
 #include "host/legacy_log.h"
 #include "host/listener.h"
-#include "host/namespace.h"
 #include "host/netlink_socket.h"
 
 namespace fwtrace::host {
@@ -176,10 +175,9 @@ Result<std::unique_ptr<Tracing>> Tracing::start(const TracingWish& wish, const T
                       "no packet can match this filter: its conditions contradict each other");
   }
   TRY_VOID(require_capability(Capability::NetAdmin, "live tracing"));
-  TRY(const NetworkNamespace here, NetworkNamespace::current());
   repair_leftovers(knobs.state_folder, impl.notes);
 
-  TRY(Guardian guardian, Guardian::start(here.inode(), knobs.state_folder));
+  TRY(Guardian guardian, Guardian::start(knobs.state_folder));
   impl.guardian.emplace(std::move(guardian));
   if (!impl.guardian->warning().empty()) {
     impl.notes.push_back(

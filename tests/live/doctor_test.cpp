@@ -319,7 +319,7 @@ TEST_F(DoctorTest, RepairAfterAKilledGuardian) {
   ASSERT_EQ(pipe2(ready, O_CLOEXEC), 0);
   const pid_t child = fork();
   if (child == 0) {  // a run that is killed with its guardian, without the owner flag
-    auto guardian = host::Guardian::start(host::NetworkNamespace::current()->inode(), folder_);
+    auto guardian = host::Guardian::start(folder_);
     if (!guardian) _exit(1);
     for (const int family : {2, 10}) {
       if (!guardian->will_set_logger(family, host::find_logger(family).value_or("NONE"))) _exit(2);
@@ -370,7 +370,7 @@ TEST_F(DoctorTest, RepairAfterAKilledGuardian) {
 
 TEST_F(DoctorTest, RepairOfATableAloneAndOfAGoneNamespace) {
   auto file =
-      host::StateFile::create({.pid = 999'999, .namespace_inode = 1, .loggers = {{2, "NONE"}}}, folder_);
+      host::StateFile::create({.pid = 999'999, .home = {.inode = 1}, .loggers = {{2, "NONE"}}}, folder_);
   ASSERT_TRUE(file) << file.error().message;
   {
     const host::StateFile dropped = std::move(*file);

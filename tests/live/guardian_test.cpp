@@ -46,8 +46,7 @@ class GuardianTest : public testing::Test {
 
   // What the tool does when it starts; never returns.
   [[noreturn]] void trace(bool owned, int ready) const {
-    const auto here = host::NetworkNamespace::current();
-    auto guardian = host::Guardian::start(here->inode(), folder_);
+    auto guardian = host::Guardian::start(folder_);
     if (!guardian) _exit(2);
     auto socket = host::NetlinkSocket::open();
     if (!socket) _exit(3);
@@ -146,7 +145,7 @@ TEST_F(GuardianTest, NothingIsLeftAfterKillNineWithoutTheOwnerFlag) {
 }
 
 TEST_F(GuardianTest, TheGuardianHoldsNothingOfOurs) {
-  auto guardian = host::Guardian::start(host::NetworkNamespace::current()->inode(), folder_);
+  auto guardian = host::Guardian::start(folder_);
   ASSERT_TRUE(guardian) << guardian.error().message;
   EXPECT_EQ(guardian->warning(), "");
   auto socket = host::NetlinkSocket::open();
@@ -193,8 +192,46 @@ TEST_F(GuardianTest, AKilledGuardianLeavesAStateFileThatRepairUses) {
   EXPECT_EQ(wait_clean(), "");
 }
 
+// The kernel gives the inode of a namespace that is gone to the next one: what a dead run wrote down about the first
+// is nobody's business in the second.
+TEST_F(GuardianTest, RepairLeavesANamespaceAloneThatHasTheInodeOfAnotherOne) {
+  const auto here = host::read_namespace_identity();
+  ASSERT_NE(here.boot, "");
+  ASSERT_EQ(host::set_logger(2, host::kNetlinkLogger), 0);  // the user's own choice
+  const auto repaired_with = [&](const host::NamespaceIdentity& home) {
+    host::Changes changes{.pid = 999'999, .home = home, .loggers = {{2, "NONE"}}};
+    EXPECT_EQ(host::parse_changes(host::print_changes(changes)), changes);
+    {
+      EXPECT_TRUE(host::StateFile::create(changes, folder_));
+    }
+    const auto left = host::find_leftovers(folder_);
+    EXPECT_TRUE(left && left->size() == 1);
+    const auto done = host::repair(left->front(), folder_);
+    EXPECT_TRUE(done) << done.error().message;
+    return done.value_or(false);
+  };
+  auto other = here;
+  ++other.cookie;
+  EXPECT_FALSE(repaired_with(other)) << "the namespace before this one";
+  other = here;
+  other.boot.back() = other.boot.back() == '0' ? '1' : '0';
+  EXPECT_FALSE(repaired_with(other)) << "before the machine was booted";
+  other = here;
+  other.cookie = 0;  // an old kernel: this process is as old as the run, none is older
+  EXPECT_FALSE(repaired_with(other));
+  EXPECT_EQ(host::find_logger(2), host::kNetlinkLogger);
+  other.started += 1'000'000;
+  EXPECT_TRUE(repaired_with(other)) << "this process was here before the run, so the namespace was";
+  EXPECT_EQ(host::find_logger(2), "NONE");
+  ASSERT_EQ(host::set_logger(2, host::kNetlinkLogger), 0);
+  if (here.cookie != 0) {
+    EXPECT_TRUE(repaired_with(here));
+  }
+  Box::run("rm -f '" + folder_ + "'/*");
+}
+
 TEST_F(GuardianTest, AnotherOnesSettingIsNotOverwritten) {
-  auto guardian = host::Guardian::start(host::NetworkNamespace::current()->inode(), folder_);
+  auto guardian = host::Guardian::start(folder_);
   ASSERT_TRUE(guardian);
   ASSERT_TRUE(guardian->will_set_logger(2, *host::find_logger(2)));
   EXPECT_EQ(host::set_logger(2, host::kNetlinkLogger), 0);
