@@ -123,6 +123,7 @@ Guardian::Guardian(Guardian&& other) noexcept
     : pid_(std::exchange(other.pid_, 0)),
       pipe_(std::move(other.pipe_)),
       state_lock_(std::move(other.state_lock_)),
+      state_folder_(std::move(other.state_folder_)),
       changes_(std::move(other.changes_)),
       warning_(std::move(other.warning_)) {}
 
@@ -131,6 +132,7 @@ Guardian::~Guardian() { finish(); }
 base::Result<Guardian> Guardian::start(const std::string& state_folder) {
   Guardian guardian;
   guardian.changes_.pid = getpid();
+  guardian.state_folder_ = state_folder;
   guardian.changes_.home = read_namespace_identity();
   std::array<int, 2> ends{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) {
@@ -181,14 +183,17 @@ base::Result<void> Guardian::will_insert_rules(const std::string& program) {
 std::vector<std::string> Guardian::finish() {
   if (pid_ == 0) return {};
   pipe_.close();
-  state_lock_.close();
   int status = 0;
   while (waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
   }
   pid_ = 0;
+  const Fd lock = std::move(state_lock_);
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  // It was killed, or failed: once more, here, where what goes wrong can be said.
-  return undo(changes_);
+  // It was killed, or failed: once more, here, where what goes wrong can be said. Our lock on the state file is held
+  // until then, so that nobody else repairs at the same time.
+  auto failed = undo(changes_);
+  if (failed.empty() && lock.open()) remove_state_file(lock, changes_.pid, state_folder_);
+  return failed;
 }
 
 }  // namespace fwtrace::host

@@ -46,6 +46,7 @@ class Guardian {
   int pid_ = 0;
   Fd pipe_;
   Fd state_lock_;  // while we live the state file is not left over, even if the guardian is killed
+  std::string state_folder_;
   Changes changes_;
   std::string warning_;
 };

@@ -183,6 +183,17 @@ void StateFile::remove() {
   if (file_.open()) unlinkat(folder_.get(), name_.c_str(), 0);
 }
 
+void remove_state_file(const Fd& file, int pid, const std::string& folder) {
+  const auto opened = open_folder(folder, false);
+  struct stat ours{}, there{};
+  const std::string name = state_name(pid);
+  if (opened && fstat(file.get(), &ours) == 0 &&
+      fstatat(opened->get(), name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 && ours.st_ino == there.st_ino &&
+      ours.st_dev == there.st_dev) {
+    unlinkat(opened->get(), name.c_str(), 0);
+  }
+}
+
 Result<std::vector<Leftover>> find_leftovers(const std::string& folder) {
   std::vector<Leftover> found;
   if (access(folder.c_str(), F_OK) != 0) return found;

@@ -62,6 +62,9 @@ class StateFile {
   std::string name_;
 };
 
+// Removes the state file of process `pid` if it is the one that `file` is open on.
+void remove_state_file(const Fd& file, int pid, const std::string& folder = kStateFolder);
+
 struct Leftover {
   std::string file;  // name in the folder
   Changes changes;
