@@ -2,10 +2,10 @@
 #   make         build/release/fwtrace
 #   make demo    install what is missing, build, and explain a bundled log
 #   make test    install what is missing, build and run all tests
-# More: dev asan check format rebase tidy fuzz bench qemu clean install
+# More: dev asan check format rebase tidy fuzz bench bench-live qemu clean install
 
 .DEFAULT_GOAL := all
-.PHONY: all release demo test dev asan check format layers tidy rebase fuzz bench qemu install clean help
+.PHONY: all release demo test dev asan check format layers tidy rebase fuzz bench bench-live qemu install clean help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 
@@ -88,6 +88,10 @@ fuzz: build/fuzz/build.ninja
 
 bench: all
 	@bench/run
+
+# As root: live tracing beside its rivals, in a throwaway network namespace.
+bench-live: all
+	@bench/live
 
 # The lower rungs of live tracing, on an old kernel in a virtual machine. Not a part of `make test`: it fetches the kernel.
 qemu: dev
