@@ -8,6 +8,7 @@
 #include <chrono>
 #include <memory>
 #include <thread>
+#include <unordered_map>
 
 #include "base/output_file.h"
 #include "base/text.h"
@@ -294,6 +295,7 @@ class Session {
 
   bool tick() {
     const auto now = Clock::now();
+    devices_.clear();
     note_generation();
     live_.tick(steady_us());
     take_capture();
@@ -326,10 +328,13 @@ class Session {
       live_.capture(*capture, capture_begun_);
       if (writer_) writer_->capture(to_recorded(*capture, capture_begun_, now_stamp()));
       capturing_ = false;
+      const auto took = Clock::now() - capture_asked_;
+      next_capture_ = Clock::now() + std::min<Clock::duration>(took * kCaptureShare, kCapturePause);
       live_.tick(steady_us());
     }
-    if (!capturing_ && live_.wants_capture()) {
+    if (!capturing_ && Clock::now() >= next_capture_ && live_.wants_capture()) {
       capture_begun_ = live_.events();
+      capture_asked_ = Clock::now();
       capturer_->request();
       capturing_ = true;
     }
@@ -348,6 +353,7 @@ class Session {
 
   int end() {
     for (const std::string& failed : tracing_->stop()) warn(world_, "could not be put back: " + failed);
+    next_capture_ = {};
     // What the kernel had queued, and journeys that are on their way.
     const auto until = Clock::now() + std::chrono::milliseconds(live_.enough() ? 30 : 150);
     tracing_->run({.datagram =
@@ -367,6 +373,7 @@ class Session {
     // The last journeys want a capture behind them.
     const auto patience = Clock::now() + std::chrono::seconds(2);
     while (!live_.enough() && Clock::now() < patience && (live_.wants_capture() || capturing_)) {
+      next_capture_ = {};
       take_capture();
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
@@ -388,11 +395,14 @@ class Session {
     return kDone;
   }
 
+  // Asking the kernel makes a socket each time, so an answer is good for the events of one drain.
   base::Name device(std::uint32_t index) {
+    const auto [known, fresh] = devices_.try_emplace(index);
+    if (!fresh) return known->second;
     char name[IF_NAMESIZE];
     if (if_indextoname(index, name) == nullptr) return {};
     if (writer_) writer_->device(index, name, now_stamp());
-    return live_.names().intern(name);
+    return known->second = live_.names().intern(name);
   }
 
   World& world_;
@@ -406,7 +416,12 @@ class Session {
   std::unique_ptr<trace::RecordingWriter> writer_;
   std::unique_ptr<host::Tracing> tracing_;
   std::unique_ptr<host::RulesCapturer> capturer_;
+  // Where packets flow, one always wants a capture. Listing the rules may not take more than a small share of the time.
+  static constexpr int kCaptureShare = 10;
+  static constexpr std::chrono::milliseconds kCapturePause{500};
   bool capturing_ = false;
+  Clock::time_point capture_asked_, next_capture_;
+  std::unordered_map<std::uint32_t, base::Name> devices_;
   std::uint64_t capture_begun_ = 0, lost_since_ = 0;
   std::uint32_t rate_ = settings_.rate;
   std::optional<std::uint32_t> written_generation_;
