@@ -185,8 +185,9 @@ void Live::decide_and_show(Journey& journey) {
     return;
   }
   if (journey.copy_of == 0) ++(journey.armed ? summary_.started : summary_.unstarted);
+  if (enough()) return;  // what comes after the last one asked for is not counted
   find_question(journey);
-  const bool shown = wants(journey) && !enough();
+  const bool shown = wants(journey);
   summary_.add(journey, shown);
   if (!shown) return;
   say_warnings();

@@ -39,6 +39,11 @@ std::uint64_t trace_key(const Event& event) {
 struct Grouper::Open {
   Journey journey;
   Position position;
+  // Live: a frame's way through a bridge goes round its way through IP, with hooks of the same names.
+  Position bridge;
+  Position& position_of(const Event& event) {
+    return journey.live && event.family == packet::Family::Bridge ? bridge : position;
+  }
   std::uint64_t key = 0;  // 0 = weak: no identity
   Links same_key;
   std::uint64_t source_key = 0;  // 0 = its source is not known
@@ -77,7 +82,7 @@ void Grouper::event(const Event& event) {
   if (last_ != nullptr && event.form != 0 && event.form == last_->last_forms[form_slot(event)].number &&
       last_->key != 0 && last_->journey.host.is(event.host) &&
       (limits_.live || last_->journey.dialect == event.dialect) && is_in_time(*last_, event) &&
-      last_->position.can_follow(event, hook, came_in_by_lo(event)) &&
+      last_->position_of(event).can_follow(event, hook, came_in_by_lo(event)) &&
       last_->journey.steps.size() < limits_.max_steps) {
     append(*last_, event, hook);
     return;
@@ -137,9 +142,9 @@ Grouper::Open* Grouper::find(const Event& event, Hook hook, std::uint64_t key) {
       return false;
     if (events_ - open.last_event > limits_.window || open.journey.steps.size() >= limits_.max_steps)
       return false;
-    if (!is_in_time(open, event) || !open.position.can_follow(event, hook, in_lo)) return false;
+    if (!is_in_time(open, event) || !open.position_of(event).can_follow(event, hook, in_lo)) return false;
     if (event.packet == nullptr || open.journey.forms.empty()) return true;
-    const bool boundary = open.position.leaves_table(event, hook);
+    const bool boundary = open.position_of(event).leaves_table(event, hook);
     return same_packet(open.journey.forms.back(), *event.packet, boundary, boundary && same_trace_id);
   };
 
@@ -293,7 +298,8 @@ void Grouper::add_form(Journey& j, const packet::Packet& packet, bool mark_known
 
 void Grouper::append(Open& open, const Event& event, Hook hook) {
   Journey& j = open.journey;
-  const Hook before = open.position.hook();
+  Position& position = open.position_of(event);
+  const Hook before = position.hook();
   open.last_event = events_;
   open.near_end = false;
   if (open.loss_since) j.loss_inside = true;
@@ -325,8 +331,8 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
       j.family = packet::Family::Ip6;
   }
 
-  if (event.dialect != Dialect::KernelLog && open.position.leaves_table(event, hook)) {
-    const auto [table, chain] = open.position.walk();
+  if (event.dialect != Dialect::KernelLog && open.position_of(event).leaves_table(event, hook)) {
+    const auto [table, chain] = position.walk();
     seen_.follows({j.family, table, chain}, event);
   }
   watch_clock(event);
@@ -336,15 +342,15 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
       step.marker = row->marker;
       step.did = Did::Headers;
       if (row->marker == trace::Marker::Left || row->marker == trace::Marker::Delivered)
-        open.exit_seen = event.family != packet::Family::Bridge &&
+        open.exit_seen = (event.family != packet::Family::Bridge || row->marker == trace::Marker::Left) &&
                          (event.packet == nullptr || event.packet->out.text() != "lo");
       else open.exit_seen = false;
     }
   }
   step.dialect = event.dialect;
-  step.depth = open.position.advance(event, hook);
+  step.depth = position.advance(event, hook);
   step.kind = event.kind;
-  step.hook = hook != Hook::None ? hook : event.hook != Hook::None ? event.hook : open.position.hook();
+  step.hook = hook != Hook::None ? hook : event.hook != Hook::None ? event.hook : position.hook();
   step.family = event.family;
   step.verdict = event.verdict;
   step.continues_at_end = event.continues_at_end;

@@ -173,6 +173,9 @@ bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
                          (devices_ == Devices::In && devices == Devices::Out);
     if (!onwards) return false;
   }
+  if (event.family == packet::Family::Bridge && hook_ == Hook::Input &&
+      (hook == Hook::Output || hook == Hook::Postrouting))
+    return true;  // routed, and out by a bridge again
   return hook == Hook::None || hook_ == Hook::None || hook == hook_ || is_later_hook(hook_, hook) ||
          (event.family == packet::Family::Bridge) != (family_ == packet::Family::Bridge);
 }

@@ -85,6 +85,15 @@ std::string rewrite_text(const Journey& journey, const Rewrite& rewrite) {
 
 }  // namespace
 
+const Step* step_before(const Journey& journey, std::uint32_t i) {
+  const auto is_bridge = [](const Step& step) { return step.family == packet::Family::Bridge; };
+  const bool bridge = journey.live && is_bridge(journey.steps[i]);
+  for (std::uint32_t k = i; k-- > 0;) {
+    if (!journey.live || is_bridge(journey.steps[k]) == bridge) return &journey.steps[k];
+  }
+  return nullptr;
+}
+
 std::vector<Change> find_changes(const Journey& journey) {
   std::vector<Change> changes;
   const auto& steps = journey.steps;
@@ -104,8 +113,9 @@ std::vector<Change> find_changes(const Journey& journey) {
         previous.form >= journey.forms.size())
       continue;
     Change change;
+    const Step* const before_it = step_before(journey, i);
     change.text = header_change(journey.forms[previous.form], journey.forms[step.form],
-                                !is_routed_between(previous, step));
+                                before_it == nullptr || !is_routed_between(*before_it, step));
     if (change.text.empty()) continue;
     const bool inside = same_walk(previous, step);
     const bool logged_before = previous.dialect == trace::Dialect::KernelLog;

@@ -19,13 +19,13 @@ constexpr std::size_t kIndent = 2;
 constexpr std::size_t kStepColumn = 44;  // with every step shown, rule texts begin here at the latest
 
 // "filter" for iptables' tables, "inet fw" for others.
-std::string table_label(const Step& step) {
+std::string table_label(const Journey& journey, const Step& step) {
   if (step.marker) return "fwtrace";
   Step bare;
   bare.family = step.family;
   bare.table = step.table;
   bare.did = Did::Headers;  // names nothing below the table
-  return base::to_printable(print_where(bare));
+  return base::to_printable(print_where(bare)) + std::string(backend_word(journey, step));
 }
 
 class Path {
@@ -83,7 +83,9 @@ void Path::line(std::string_view heading, std::string_view label, std::size_t la
 
 // What the kernel does between two hooks: the routing decision, and the way round by the loopback device.
 void Path::between(const Step& before, const Step& after) {
-  if (before.hook == after.hook || before.family != after.family) return;
+  const auto is_bridge = [](const Step& step) { return step.family == packet::Family::Bridge; };
+  if (before.hook == after.hook || is_bridge(before) != is_bridge(after)) return;
+  if (!journey_.live && before.family != after.family) return;
   const packet::Packet* from = before.form < journey_.forms.size() ? &journey_.forms[before.form] : nullptr;
   const packet::Packet* to = after.form < journey_.forms.size() ? &journey_.forms[after.form] : nullptr;
   const bool bridge = after.family == packet::Family::Bridge;
@@ -114,7 +116,7 @@ void Path::told_between(std::uint32_t first, std::uint32_t last, bool rewrites) 
 }
 
 void Path::walk_line(std::string_view heading, std::uint32_t first, std::uint32_t last) {
-  line(heading, table_label(journey_.steps[first]), label_width_,
+  line(heading, table_label(journey_, journey_.steps[first]), label_width_,
        print_walk(journey_, first, last, changes_));
 }
 
@@ -169,7 +171,7 @@ std::string Path::print_step(std::uint32_t i) const {
 
 void Path::step_lines(std::string_view heading, std::uint32_t first, std::uint32_t last) {
   for (std::uint32_t i = first; i < last; ++i) {
-    std::string label = table_label(journey_.steps[i]);
+    std::string label = table_label(journey_, journey_.steps[i]);
     const std::size_t used = base::display_width(label);
     label.append(used < label_width_ ? label_width_ - used : 1, ' ');
     if (offset_width_ != 0) {
@@ -201,7 +203,7 @@ void Path::append() {
   const auto& steps = journey_.steps;
   for (const Step& step : steps) {
     if (step.marker && !style_.every_step) continue;
-    label_width_ = std::max(label_width_, base::display_width(table_label(step)));
+    label_width_ = std::max(label_width_, base::display_width(table_label(journey_, step)));
     if (!style_.every_step) continue;
     offset_width_ = std::max(offset_width_, base::display_width(offset_of(step)));
     const std::size_t width =
@@ -216,7 +218,7 @@ void Path::append() {
     const std::uint32_t last = walk_end(first);
     const std::size_t size = out_.size();
     told_between(first, first + 1, true);
-    if (first > 0) between(steps[first - 1], steps[first]);
+    if (const Step* before = step_before(journey_, first)) between(*before, steps[first]);
     told_between(first, first + 1, false);
     if (steps[first].hook != Hook::None) heading = to_text(steps[first].hook);
     // After a line of another heading the hook is named again.

@@ -29,6 +29,9 @@ struct Change {
   bool rewrite = false;  // an address or port changed
   std::string text;      // "mark 0x0 ⇒ 0x100", "DNAT 10.32.105.30:80 ⇒ 192.168.101.10:80"
 };
+// The step before this one in the same layer: a frame's way through a bridge goes round its way through IP. Null if none.
+const journey::Step* step_before(const journey::Journey& journey, std::uint32_t i);
+
 std::vector<Change> find_changes(const journey::Journey& journey);  // in order of step
 
 // The steps [first, last) of one walk of a base chain, folded: "FORWARD → FORWARD_direct ↩ · policy ACCEPT".

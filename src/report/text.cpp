@@ -141,6 +141,8 @@ void TextReport::Impl::reason(std::string& to, const Journey& journey) const {
   if (const Step* step = deciding_step(journey)) {
     std::string text;
     append_where(text, *step);
+    if (const std::string_view backend = backend_word(journey, *step); !backend.empty())
+      text += " (iptables-" + std::string(backend.substr(1)) + ")";
     if (const std::string_view rule = rule_text(*step); !rule.empty() && !is_policy(step->did)) {
       text += "   ";
       append_printable(text, rule);

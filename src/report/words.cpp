@@ -160,6 +160,17 @@ std::string final_word(const Step& step) {
   return {};
 }
 
+std::string_view backend_word(const Journey& journey, const Step& step) {
+  if (!journey.live || step.marker || !packet::is_iptables_table(step.table.text())) return {};
+  bool legacy = false, nft = false;
+  for (const Step& one : journey.steps) {
+    if (one.marker || !packet::is_iptables_table(one.table.text())) continue;
+    (one.dialect == trace::Dialect::KernelLog ? legacy : nft) = true;
+  }
+  if (!legacy || !nft) return {};
+  return step.dialect == trace::Dialect::KernelLog ? " legacy" : " nft";
+}
+
 const Step* deciding_step(const Journey& journey) {
   if (!journey.outcome.step || *journey.outcome.step >= journey.steps.size()) return nullptr;
   return &journey.steps[*journey.outcome.step];

@@ -30,6 +30,10 @@ std::string_view target_of(const journey::Step& step);
 
 // Does the step speak of an iptables chain (then words are upper case: ACCEPT) or of an nft one (accept)?
 bool is_iptables(const journey::Step& step);
+// A live journey may meet a table "filter" of iptables-legacy and one of iptables-nft: then each is named by its backend,
+// " legacy" or " nft"; else "".
+std::string_view backend_word(const journey::Journey& journey, const journey::Step& step);
+
 // "ACCEPT", "MASQUERADE", "drop"; "" for steps that end nothing or whose verdict is not known. For the policies the
 // verdict alone.
 std::string final_word(const journey::Step& step);
