@@ -1,6 +1,6 @@
 # The thin front that people type. The build itself is CMake's: see CMakeLists.txt and CMakePresets.json.
 #   make         build/release/fwtrace
-#   make demo    install what is missing, build, and explain a bundled log
+#   make demo    install what is missing, build, and trace a port forward that does not work
 #   make test    install what is missing, build and run all tests
 # More: dev asan check format rebase tidy fuzz bench bench-live qemu clean install
 
