@@ -143,30 +143,42 @@ bool write_text(int fd, const std::string& text) {
          ftruncate(fd, static_cast<off_t>(text.size())) == 0;
 }
 
+// A new file of that name with that text, locked; errno says why not. It gets its name when it is whole, so that it
+// is never less, whenever we are killed: an empty file says nothing, and nobody would dare to remove it.
+Fd make_state(int folder, const std::string& name, const std::string& text) {
+  const auto fill = [&](const Fd& file) {
+    return file.open() && flock(file.get(), LOCK_EX | LOCK_NB) == 0 && write_text(file.get(), text);
+  };
+  Fd nameless(openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (fill(nameless)) {
+    const std::string itself = fmt::format("/proc/self/fd/{}", nameless.get());
+    if (linkat(AT_FDCWD, itself.c_str(), folder, name.c_str(), AT_SYMLINK_FOLLOW) == 0) return nameless;
+    if (errno == EEXIST) return {};
+  }
+  // Not every file system can do that.
+  Fd named(openat(folder, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (fill(named)) return named;
+  return {};
+}
+
 }  // namespace
 
 Result<StateFile> StateFile::create(const Changes& changes, const std::string& folder) {
   StateFile state;
   TRY(state.folder_, open_folder(folder, true));
   state.name_ = state_name(changes.pid);
-  const auto make = [&] {
-    return openat(state.folder_.get(), state.name_.c_str(),
-                  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-  };
-  const int made = make();
-  const bool exists = made < 0 && errno == EEXIST;
-  state.file_ = Fd(made);
-  if (exists) {
+  const std::string text = print_changes(changes);
+  state.file_ = make_state(state.folder_.get(), state.name_, text);
+  if (!state.file_.open() && errno == EEXIST) {
     // Left over from a process that had our number; it has been offered for repair before, or is live in a
     // container that shares the folder: then its lock is held, and we must not touch it.
     const Fd old(openat(state.folder_.get(), state.name_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
     if (old.open() && flock(old.get(), LOCK_EX | LOCK_NB) == 0) {
       unlinkat(state.folder_.get(), state.name_.c_str(), 0);
-      state.file_ = Fd(make());
+      state.file_ = make_state(state.folder_.get(), state.name_, text);
     }
   }
-  if (!state.file_.open() || flock(state.file_.get(), LOCK_EX | LOCK_NB) != 0 ||
-      !write_text(state.file_.get(), print_changes(changes))) {
+  if (!state.file_.open()) {
     return base::fail(ErrorKind::Permission,
                       fmt::format("'{}/{}' cannot be written: {}", folder, state.name_, print_errno(errno)));
   }

@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -238,6 +239,29 @@ TEST_F(GuardianTest, AnotherOnesSettingIsNotOverwritten) {
   EXPECT_EQ(host::set_logger(2, "NONE"), 0);  // somebody else, meanwhile
   EXPECT_EQ(guardian->finish(), std::vector<std::string>());
   EXPECT_EQ(host::find_logger(2), "NONE");
+}
+
+// Whoever looks at any moment, or after a kill, finds a file that says all.
+TEST_F(GuardianTest, AStateFileIsNeverEmpty) {
+  std::atomic<bool> done{false};
+  std::thread maker([&] {
+    for (int i = 0; i < 5000; ++i) {
+      auto file = host::StateFile::create({.pid = 77, .loggers = {{2, "NONE"}}}, folder_);
+      EXPECT_TRUE(file) << file.error().message;
+      if (file) file->remove();
+    }
+    done = true;
+  });
+  int seen = 0, empty = 0;
+  const std::string path = folder_ + "/77.state";
+  while (!done) {
+    struct stat info{};
+    if (stat(path.c_str(), &info) != 0) continue;
+    ++seen;
+    if (info.st_size == 0 && info.st_nlink > 0) ++empty;
+  }
+  maker.join();
+  EXPECT_EQ(empty, 0) << "of " << seen;
 }
 
 TEST_F(GuardianTest, AForeignFolderIsNotUsed) {
