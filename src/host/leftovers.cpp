@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cerrno>
+#include <expected>
 
 #include "base/text.h"
 #include "host/arm.h"
@@ -143,9 +144,9 @@ bool write_text(int fd, const std::string& text) {
          ftruncate(fd, static_cast<off_t>(text.size())) == 0;
 }
 
-// A new file of that name with that text, locked; errno says why not. It gets its name when it is whole, so that it
+// A new file of that name with that text, locked; or the errno. It gets its name when it is whole, so that it
 // is never less, whenever we are killed: an empty file says nothing, and nobody would dare to remove it.
-Fd make_state(int folder, const std::string& name, const std::string& text) {
+std::expected<Fd, int> make_state(int folder, const std::string& name, const std::string& text) {
   const auto fill = [&](const Fd& file) {
     return file.open() && flock(file.get(), LOCK_EX | LOCK_NB) == 0 && write_text(file.get(), text);
   };
@@ -153,12 +154,13 @@ Fd make_state(int folder, const std::string& name, const std::string& text) {
   if (fill(nameless)) {
     const std::string itself = fmt::format("/proc/self/fd/{}", nameless.get());
     if (linkat(AT_FDCWD, itself.c_str(), folder, name.c_str(), AT_SYMLINK_FOLLOW) == 0) return nameless;
-    if (errno == EEXIST) return {};
+    if (errno == EEXIST) return std::unexpected(EEXIST);
   }
   // Not every file system can do that.
   Fd named(openat(folder, name.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (fill(named)) return named;
-  return {};
+  const int error = errno;
+  if (!named.open() || !fill(named)) return std::unexpected(named.open() ? errno : error);
+  return named;
 }
 
 }  // namespace
@@ -168,20 +170,21 @@ Result<StateFile> StateFile::create(const Changes& changes, const std::string& f
   TRY(state.folder_, open_folder(folder, true));
   state.name_ = state_name(changes.pid);
   const std::string text = print_changes(changes);
-  state.file_ = make_state(state.folder_.get(), state.name_, text);
-  if (!state.file_.open() && errno == EEXIST) {
+  auto made = make_state(state.folder_.get(), state.name_, text);
+  if (!made && made.error() == EEXIST) {
     // Left over from a process that had our number; it has been offered for repair before, or is live in a
     // container that shares the folder: then its lock is held, and we must not touch it.
     const Fd old(openat(state.folder_.get(), state.name_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
     if (old.open() && flock(old.get(), LOCK_EX | LOCK_NB) == 0) {
       unlinkat(state.folder_.get(), state.name_.c_str(), 0);
-      state.file_ = make_state(state.folder_.get(), state.name_, text);
+      made = make_state(state.folder_.get(), state.name_, text);
     }
   }
-  if (!state.file_.open()) {
-    return base::fail(ErrorKind::Permission,
-                      fmt::format("'{}/{}' cannot be written: {}", folder, state.name_, print_errno(errno)));
+  if (!made) {
+    return base::fail(ErrorKind::Permission, fmt::format("'{}/{}' cannot be written: {}", folder, state.name_,
+                                                         print_errno(made.error())));
   }
+  state.file_ = std::move(*made);
   return state;
 }
 

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -10,6 +9,7 @@
 
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <string>
 #include <thread>
@@ -120,11 +120,12 @@ TEST(RunTool, ProgramsThatAreNotThere) {
   EXPECT_FALSE(run_tool({"no-such-program-of-ours"}));
   EXPECT_FALSE(find_tool("/no/such/path"));
   EXPECT_EQ(find_tool("/bin/sh"), "/bin/sh");
-  setenv("PATH_BEFORE", getenv("PATH"), 1);
+  const char* const path = getenv("PATH");
+  const std::string before = path ? path : "";
   setenv("PATH", ".:relative", 1);
   EXPECT_EQ(tool_folders().front(), "/usr/sbin") << "only folders that begin with '/'";
   EXPECT_FALSE(find_tool("share", {"/usr"})) << "a folder is no program";
-  setenv("PATH", getenv("PATH_BEFORE"), 1);
+  setenv("PATH", before.c_str(), 1);
 }
 
 }  // namespace

@@ -4,7 +4,6 @@
 // FWTRACE_KILLS=1000 sets how often; what is counted is printed at the end.
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +11,7 @@
 #include <atomic>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
@@ -81,6 +81,7 @@ class KillTest : public testing::Test {
     const pid_t child = fork();
     if (child != 0) return child;
     const int nothing = open("/dev/null", O_RDWR);
+    if (nothing < 0) _exit(126);
     for (int fd = 0; fd < 3; ++fd) dup2(nothing, fd);
     std::vector<std::string> texts{FWTRACE_PROGRAM};
     texts.insert(texts.end(), words.begin(), words.end());
