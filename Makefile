@@ -42,8 +42,9 @@ test:
 	@$(MAKE) dev
 	@$(CTEST) --preset dev
 
+# Without the tools of the live demo it shows the recorded log.
 demo:
-	@scripts/setup build
+	@scripts/setup demo || scripts/setup build
 	@$(MAKE) all
 	@scripts/demo
 

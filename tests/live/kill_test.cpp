@@ -153,7 +153,7 @@ class KillTest : public testing::Test {
 };
 
 TEST_F(KillTest, NothingIsLeft) {
-  const int rounds = how_often(40);
+  const int rounds = how_often(60);
   for (int i = 0; i < rounds && !HasFailure(); ++i) {
     // It is killed while it starts and traces; while it comes to its end by itself; while it obeys SIGTERM.
     const int way = i % 3;
@@ -179,7 +179,7 @@ TEST_F(KillTest, NothingIsLeft) {
 
 // A run whose guardian was killed puts all back by itself when it is stopped.
 TEST_F(KillTest, TheGuardianAlone) {
-  const int rounds = how_often(40) / 4;
+  const int rounds = how_often(60) / 4;
   for (int i = 0; i < rounds && !HasFailure(); ++i) {
     const pid_t pid = start({"-p", "udp", "-c", "0"});
     const auto after = up_to(300ms);
@@ -199,7 +199,7 @@ TEST_F(KillTest, TheGuardianAlone) {
 
 // Both at once: `doctor --repair`, or the next start, puts back what neither could.
 TEST_F(KillTest, TheGuardianToo) {
-  const int rounds = how_often(40) / 4;
+  const int rounds = how_often(60) / 4;
   int repaired = 0;
   for (int i = 0; i < rounds && !HasFailure(); ++i) {
     const pid_t pid = start({"-p", "udp", "-c", "0"});
