@@ -85,8 +85,11 @@ int explain_recording(base::Input& input, std::string_view first, Showing showin
   live.tick(now_us + kLongAfter);
   live.finish();
   live.summary().bytes = reader.bytes();
+  if (status == kDone && !reader.complete() && !live.enough())
+    warn(world, "the recording ends early: what came last is missing, and so are the kernel's counters");
   live.shower().finish(live.summary());
-  if (status == kDone && showing.strict && Shower::is_open(live.summary())) return kStrict;
+  if (status == kDone && showing.strict && (!reader.complete() || Shower::is_open(live.summary())))
+    return kStrict;
   return status;
 }
 

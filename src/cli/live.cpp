@@ -190,6 +190,8 @@ void Live::decide_and_show(Journey& journey) {
   const bool shown = wants(journey);
   summary_.add(journey, shown);
   if (!shown) return;
+  if (shown_serials_.size() >= kMaxAsked) shown_serials_.clear();
+  shown_serials_.insert(journey.serial);
   say_warnings();
   shower_.show(journey);
 }
@@ -208,6 +210,12 @@ void Live::find_question(Journey& journey) {
     else if (asked.serial < journey.serial) journey.answers = asked.serial;
     return;
   }
+  if (const packet::Icmp* icmp = packet::find_icmp(*first); icmp != nullptr && icmp->inner != nullptr) {
+    // An error answers what it quotes.
+    if (const auto known = asked_.find(flow_key(*icmp->inner)); known != asked_.end())
+      journey.answers = known->second.serial;
+    return;
+  }
   for (const packet::Packet* form : {first, last}) {
     const auto known = asked_.find(flow_key(*form));
     if (known == asked_.end()) continue;
@@ -221,7 +229,8 @@ void Live::find_question(Journey& journey) {
 bool Live::wants(const Journey& journey) {
   if (shower_.wants(journey)) return true;
   if (showing_.filter.empty() || !showing_.host.empty()) return false;
-  bool reply = mirrored_ && packet::matches(*mirrored_, journey.forms);
+  bool reply = mirrored_ && (packet::matches(*mirrored_, journey.forms) ||
+                             (journey.answers != 0 && shown_serials_.contains(journey.answers)));
   for (const packet::Packet& form : journey.forms) {
     const packet::Icmp* icmp = packet::find_icmp(form);
     if (icmp == nullptr || !mirrored_) continue;

@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/names.h"
 #include "base/place.h"
@@ -116,7 +117,8 @@ class Live final : public trace::Sink {
     std::uint64_t serial = 0;  // the newest packet of the asking direction
     std::uint64_t source = 0;  // its source_key(), where conntrack does not tell directions
   };
-  std::unordered_map<std::uint64_t, Asked> asked_;  // by flow
+  std::unordered_map<std::uint64_t, Asked> asked_;   // by flow
+  std::unordered_set<std::uint64_t> shown_serials_;  // of packets that may be answered
 };
 
 }  // namespace fwtrace::cli

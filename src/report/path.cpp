@@ -171,6 +171,8 @@ std::string Path::print_step(std::uint32_t i) const {
 
 void Path::step_lines(std::string_view heading, std::uint32_t first, std::uint32_t last) {
   for (std::uint32_t i = first; i < last; ++i) {
+    // The kernel sent the headers with the step that comes next.
+    if (journey_.live && journey_.steps[i].did == Did::Headers && !journey_.steps[i].marker) continue;
     std::string label = table_label(journey_, journey_.steps[i]);
     const std::size_t used = base::display_width(label);
     label.append(used < label_width_ ? label_width_ - used : 1, ' ');
