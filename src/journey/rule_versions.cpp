@@ -52,7 +52,9 @@ void RuleVersions::add(const ruleset::Capture& capture, std::uint64_t begun, std
   if (!versions_.empty()) {
     Version& last = versions_.back();
     // Nothing changed: the same version was still true then.
-    if (generation == last.generation && legacy == last.legacy && (generation != 0 || last.book->empty())) {
+    // Without generations (no nf_tables) there is only legacy text to compare, unless nft changed while it was listed.
+    const bool no_nft = capture.generation_before == 0 && capture.generation_after == 0;
+    if (generation == last.generation && legacy == last.legacy && (generation != 0 || no_nft)) {
       last.last_begun = begun, last.last_ended = ended;
       return;
     }
