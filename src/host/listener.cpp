@@ -68,7 +68,13 @@ Result<Group0> bind_group0(NetlinkSocket& socket, std::uint32_t copy_bytes) {
   const std::uint16_t flags = htons(NFULNL_CFG_F_SEQ);
   mnl_attr_put(put_log_config(request, "sequence numbers"), NFULA_CFG_FLAGS, sizeof flags, &flags);
   request.finish();
-  // Either may fail on a strange kernel; the events come all the same.
+  // The kernel takes this much memory for each message, or more if it needs more. Its own choice is a page, of which a
+  // trace message fills a twentieth: the queue would hold a quarter of the events, and each would cost more.
+  const std::uint32_t message_bytes = htonl(256);
+  mnl_attr_put(put_log_config(request, "message size"), NFULA_CFG_NLBUFSIZ, sizeof message_bytes,
+               &message_bytes);
+  request.finish();
+  // Any of them may fail on a strange kernel; the events come all the same.
   (void)socket.transact(request).ok();
   return Group0::Ours;
 }
