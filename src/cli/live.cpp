@@ -1,6 +1,7 @@
 #include "cli/live.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cli/messages.h"
 #include "host/mirror.h"
@@ -93,7 +94,7 @@ void Live::loss(const trace::Loss& loss) {
   more.lines = gap_lost_ - socket_lost_;
   socket_lost_ = gap_lost_;
   grouper_.loss(more);
-  loss_until_ = now_us_ + kLossReach;
+  lost_since_tick_ = true;
 }
 
 void Live::lost(std::uint64_t messages, const base::Stamp& time) {
@@ -103,7 +104,7 @@ void Live::lost(std::uint64_t messages, const base::Stamp& time) {
   loss.lines = messages;
   loss.reason = "the socket's queue was full";
   grouper_.loss(loss);
-  loss_until_ = now_us_ + kLossReach;
+  lost_since_tick_ = true;
 }
 
 void Live::capture(const ruleset::Capture& capture, std::uint64_t begun) {
@@ -116,6 +117,10 @@ bool Live::wants_capture() const {
 
 void Live::tick(std::int64_t now_us) {
   now_us_ = now_us;
+  // A loss is told at once, its hole lies behind all that was queued then.
+  const std::uint64_t events = grouper_.events() - std::exchange(ticked_events_, grouper_.events());
+  const bool behind = now_us < loss_until_ && events >= kBacklog;
+  if (std::exchange(lost_since_tick_, false) || behind) loss_until_ = now_us + kLossReach;
   if (now_us < loss_until_) grouper_.mark_loss();
   grouper_.tick(now_us);
   if (with_kernel_log_) {

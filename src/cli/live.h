@@ -87,6 +87,8 @@ class Live final : public trace::Sink {
   static constexpr std::size_t kMaxWaiting = 4096;  // beyond that the rules are taken as they were last seen
   static constexpr std::int64_t kMaxWait = 2'000'000;
   static constexpr std::int64_t kOtherHalf = 150'000;  // so long the kernel log may come later
+  // So many events between two ticks: the queue was not empty (host::Listener ticks each 20,000 messages at most).
+  static constexpr std::uint64_t kBacklog = 10'000;
   static constexpr std::int64_t kLossReach =
       300'000;  // so long after a loss was told its hole may still be queued
 
@@ -111,6 +113,8 @@ class Live final : public trace::Sink {
   bool with_kernel_log_ = false, markers_ = true, legacy_unheard_ = false;
   std::function<std::string(const packet::Packet&)> ask_routing_;
   std::int64_t now_us_ = 0, loss_until_ = 0;
+  std::uint64_t ticked_events_ = 0;  // events() at the last tick
+  bool lost_since_tick_ = false;
   std::uint64_t socket_lost_ = 0, gap_lost_ = 0;
   std::uint32_t raw_shift_v4_ = 0, raw_shift_v6_ = 0;
   struct Asked {

@@ -355,20 +355,28 @@ class Session {
     for (const std::string& failed : tracing_->stop()) warn(world_, "could not be put back: " + failed);
     next_capture_ = {};
     // What the kernel had queued, and journeys that are on their way.
-    const auto until = Clock::now() + std::chrono::milliseconds(live_.enough() ? 30 : 150);
+    // All that is queued counts, or it would be taken for lost; what other rules trace may never end.
+    const std::chrono::milliseconds patience_for_more(live_.enough() ? 30 : 150);
+    const auto at_most = Clock::now() + std::chrono::seconds(5);
+    auto until = Clock::now() + patience_for_more;
+    std::uint64_t events = live_.events();
     tracing_->run({.datagram =
                        [this](std::span<const std::uint8_t> bytes) {
-                         if (writer_) writer_->datagram(bytes, now_stamp());
-                         netlink_.datagram(bytes, now_stamp());
+                         const base::Stamp at = now_stamp();
+                         if (writer_) writer_->datagram(bytes, at);
+                         netlink_.datagram(bytes, at);
                        },
                    .kernel_log = [this](std::string_view text) { kernel_log_.push(text); },
                    .lost = [this](std::uint64_t messages) { live_.lost(messages, now_stamp()); },
                    .tick =
                        [&] {
+                         devices_.clear();
                          note_generation();
                          live_.tick(steady_us());
                          take_capture();
-                         return Clock::now() < until;
+                         if (std::exchange(events, live_.events()) != live_.events())
+                           until = Clock::now() + patience_for_more;
+                         return Clock::now() < std::min(until, at_most);
                        }});
     // The last journeys want a capture behind them.
     const auto patience = Clock::now() + std::chrono::seconds(2);

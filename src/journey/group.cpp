@@ -429,6 +429,11 @@ bool Grouper::is_over(const Open& open) const {
 
 void Grouper::tick(std::int64_t now_us) {
   tick_us_ = now_us;
+  // Behind a long drain an event that came at its end is new, and the next one of its packet may still be queued.
+  for (const auto& open : queue_) {
+    if (open->last_event > ticked_events_) open->last_tick = now_us;
+  }
+  ticked_events_ = events_;
   if (std::ranges::none_of(queue_, [this](const auto& open) { return is_over(*open); })) return;
   std::deque<std::unique_ptr<Open>> left;
   std::deque<std::unique_ptr<Open>> all = std::move(queue_);

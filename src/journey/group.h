@@ -121,6 +121,7 @@ class Grouper : public trace::Sink {
   bool loss_just_now_ = false;
   base::Stamp last_clock_;
   std::int64_t tick_us_ = 0;
+  std::uint64_t ticked_events_ = 0;  // events_ at the last tick
   std::int64_t loss_at_us_ = std::numeric_limits<std::int64_t>::min() / 2;
   LivePatience patience_;
   std::function<ruleset::Effect(const Step&)> effect_of_;
