@@ -95,6 +95,7 @@ void Live::loss(const trace::Loss& loss) {
   socket_lost_ = gap_lost_;
   grouper_.loss(more);
   lost_since_tick_ = true;
+  grouper_.set_loss_near(true);
 }
 
 void Live::lost(std::uint64_t messages, const base::Stamp& time) {
@@ -105,6 +106,7 @@ void Live::lost(std::uint64_t messages, const base::Stamp& time) {
   loss.reason = "the socket's queue was full";
   grouper_.loss(loss);
   lost_since_tick_ = true;
+  grouper_.set_loss_near(true);
 }
 
 void Live::capture(const ruleset::Capture& capture, std::uint64_t begun) {
@@ -120,7 +122,9 @@ void Live::tick(std::int64_t now_us) {
   // A loss is told at once, its hole lies behind all that was queued then.
   const std::uint64_t events = grouper_.events() - std::exchange(ticked_events_, grouper_.events());
   const bool behind = now_us < loss_until_ && events >= kBacklog;
-  if (std::exchange(lost_since_tick_, false) || behind) loss_until_ = now_us + kLossReach;
+  const bool near = std::exchange(lost_since_tick_, false) || behind;
+  grouper_.set_loss_near(near);
+  if (near) loss_until_ = now_us + kLossReach;
   if (now_us < loss_until_) grouper_.mark_loss();
   grouper_.tick(now_us);
   if (with_kernel_log_) {

@@ -302,7 +302,8 @@ void Grouper::append(Open& open, const Event& event, Hook hook) {
   const Hook before = position.hook();
   open.last_event = events_;
   open.near_end = false;
-  if (open.loss_since) j.loss_inside = true;
+  if (open.loss_since || loss_near_) j.loss_inside = true;
+  if (loss_near_) j.overlaps_loss = true;
   open.loss_since = false;
   if (event.time.known()) open.last_time = event.time;
 
@@ -513,7 +514,11 @@ void Grouper::loss(const trace::Loss& loss) {
 
 void Grouper::mark_loss() {
   loss_at_us_ = tick_us_;
-  for (const auto& open : queue_) open->journey.overlaps_loss = open->loss_since = true;
+  for (const auto& open : queue_) {
+    open->journey.overlaps_loss = open->loss_since = true;
+    // A small queue's hole may have been read before it is told.
+    if (open->last_event > ticked_events_) open->journey.loss_inside = true;
+  }
 }
 
 void Grouper::diagnostic(base::Diagnostic diagnostic) { summary_.diagnostics.add(std::move(diagnostic)); }

@@ -73,6 +73,8 @@ class Grouper : public trace::Sink {
   }
   void without_markers() { limits_.markers = false; }
   void mark_loss();  // live: every journey under way overlaps a loss that was told before
+  // Live: the hole of a loss may lie anywhere among the events that come now, also inside of a journey whose end is seen.
+  void set_loss_near(bool near) { loss_near_ = near; }
   std::uint64_t events() const { return events_; }
   bool empty() const { return queue_.empty(); }
 
@@ -118,7 +120,7 @@ class Grouper : public trace::Sink {
   Index by_trace_id_;
   std::uint64_t weak_open_ = 0;  // journeys in the queue without an identity
   Open* last_ = nullptr;         // of the event before: mostly right again
-  bool loss_just_now_ = false;
+  bool loss_just_now_ = false, loss_near_ = false;
   base::Stamp last_clock_;
   std::int64_t tick_us_ = 0;
   std::uint64_t ticked_events_ = 0;  // events_ at the last tick

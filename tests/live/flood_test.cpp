@@ -104,7 +104,8 @@ class Program {
     }
     if (output < 0) close(out);
     close(err);
-    EXPECT_TRUE(wait_until([&] { return err_text().find("stops after") != std::string::npos; })) << err_text();
+    EXPECT_TRUE(wait_until([&] { return err_text().find("stops after") != std::string::npos; }))
+        << err_text();
   }
   Program(const Program&) = delete;
   Program& operator=(const Program&) = delete;
@@ -145,9 +146,9 @@ std::string make_rules() {
 }
 
 std::string place_of(const json& step) {
-  return step.value("hook", "") + " " + step.value("dialect", "") + " " + step.value("table", "").substr(0, 7) +
-         " " + step.value("chain", "") + " " + step.value("kind", "") + " " +
-         std::to_string(step.value("rule", 0)) + "/" + std::to_string(step.value("handle", 0));
+  return step.value("hook", "") + " " + step.value("dialect", "") + " " +
+         step.value("table", "").substr(0, 7) + " " + step.value("chain", "") + " " + step.value("kind", "") +
+         " " + std::to_string(step.value("rule", 0)) + "/" + std::to_string(step.value("handle", 0));
 }
 
 struct Shown {
@@ -218,9 +219,10 @@ TEST(Flood, EveryPacketIsAccountedFor) {
   const json& live = shown.summary["live"];
   const auto armed = live.value("armed", 0), from_start = live.value("seen_from_start", 0),
              without = live.value("seen_without_start", 0), lost = live.value("wholly_lost", 0);
-  std::printf("%d sent, %d armed, %d events lost; %zu shown: %d whole (%d of them marked), %d partly; %d wholly lost\n",
-              sender.sent(), armed, shown.summary["lost"].value("events", 0), shown.packets.size(), shown.whole,
-              shown.whole_marked, shown.partly, lost);
+  std::printf(
+      "%d sent, %d armed, %d events lost; %zu shown: %d whole (%d of them marked), %d partly; %d wholly lost\n",
+      sender.sent(), armed, shown.summary["lost"].value("events", 0), shown.packets.size(), shown.whole,
+      shown.whole_marked, shown.partly, lost);
   EXPECT_GT(shown.summary["lost"].value("events", 0), 0) << "nothing ran over: this tests nothing";
   EXPECT_GT(shown.partly, 0);
   EXPECT_EQ(armed, from_start + without + lost);
@@ -244,7 +246,8 @@ std::vector<std::string> find_processes() {
   const auto here = std::filesystem::read_symlink("/proc/self/ns/net", error);
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos || name == std::to_string(getpid())) continue;
+    if (name.find_first_not_of("0123456789") != std::string::npos || name == std::to_string(getpid()))
+      continue;
     if (std::filesystem::read_symlink(entry.path() / "ns/net", error) != here || error) continue;
     const std::string comm = read_file(entry.path() / "comm");
     if (comm.starts_with("fwtrace")) found.push_back(name + " " + comm);
@@ -261,7 +264,8 @@ TEST_P(FloodEnd, LeavesNothing) {
   ASSERT_TRUE(box) << why;
   ASSERT_EQ(make_rules(), "");
   const auto without_counters = [] {
-    return Box::run("nft list ruleset | sed 's/packets [0-9]* bytes [0-9]*//'; cat /proc/net/netfilter/nf_log");
+    return Box::run(
+        "nft list ruleset | sed 's/packets [0-9]* bytes [0-9]*//'; cat /proc/net/netfilter/nf_log");
   };
   const std::string before = without_counters();
   std::atomic<bool> more = true;
