@@ -169,6 +169,27 @@ std::string headers(int ip_id) {
          " ip protocol tcp ip length 60 tcp sport 4 tcp dport 80 tcp flags == syn tcp window 512";
 }
 
+// The reader may sleep long before a packet comes, and be woken when only half of its events are queued.
+TEST(Group, APacketIsNotCutBecauseTheLastTickWasLongAgo) {
+  base::Names names;
+  Seen seen;
+  Summary summary;
+  std::vector<std::size_t> steps;
+  GroupLimits limits;
+  limits.live = true;
+  Grouper grouper(seen, summary, [&](Journey& j) { steps.push_back(j.steps.size()); }, limits);
+  trace::LogReader reader(names, grouper);
+  reader.begin(1);
+  grouper.tick(1'000'000);
+  reader.push(Line{"raw:PREROUTING:policy:2"}.text());
+  grouper.tick(1'100'000);
+  reader.push(Line{"filter:INPUT:policy:4"}.text());
+  grouper.tick(1'103'000);
+  EXPECT_TRUE(steps.empty());
+  grouper.tick(1'200'000);
+  EXPECT_EQ(steps, std::vector<std::size_t>{2});
+}
+
 TEST(Group, NftReusesATraceIdForAnotherPacketAtOnce) {
   const std::string one = nft("aa", "pre", headers(1)) + nft("aa", "pre", "policy accept") +
                           nft("aa", "input", headers(1)) + nft("aa", "input", "policy accept");
