@@ -118,7 +118,11 @@ bool Position::can_enter(const Event& event, Hook hook, bool in_lo) const {
   if (!in_lo && (devices_ == Devices::Both || devices_ == Devices::Out) && devices_of(event) == Devices::In)
     return false;
   // An nft chain may have hidden where it is.
-  const Hook from_hook = hook_ == Hook::None && dialect_ != event.dialect ? reached_ : hook_;
+  Hook from_hook = hook_ == Hook::None && dialect_ != event.dialect ? reached_ : hook_;
+  if (family_ == packet::Family::Bridge && dialect_ != event.dialect) {
+    if (reached_ip_ == Hook::None) return true;
+    from_hook = reached_ip_;
+  }
   if (hook == Hook::None) hook = event.hook;
   if (from_hook == Hook::None || hook == Hook::None) {
     // One of the two is only known to be in some user chain. Tables at one hook have one order; the hook itself
@@ -148,6 +152,14 @@ bool Position::begins_walk(const Event& event) const {
   return !event.table.is(table_) || event.family != family_ || event.dialect != dialect_ || walk_done_;
 }
 
+// While a ruleset is loaded anew, the new base chain is hooked in, still empty, before the old one of the same name is taken
+// out (kernel: nf_tables_commit): a packet may walk both, one right behind the other. Elsewhere a chain that comes again
+// tells another packet; one that we armed begins with our marker.
+bool Position::is_being_replaced(const Event& event) const {
+  return walk_done_ && event.has_trace_id && event.trace_id == trace_id_ && !walked_.empty() &&
+         walked_.back() == walk_of(event) && trace::is_our_table(walked_.front().table.text());
+}
+
 bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
   if (is_late_headers(event)) return true;
   if (event.kind != EventKind::Headers && event.packet == nullptr) {
@@ -156,17 +168,15 @@ bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
     if (table_.empty()) return true;
     if (event.dialect == trace::Dialect::XtablesMonitor && leaves_table(event, hook))
       return hook != Hook::None && can_enter(event, hook, in_lo);
-    if (begins_walk(event))
-      return std::find(walked_.begin(), walked_.end(), std::pair(event.table, event.chain)) == walked_.end();
+    if (begins_walk(event)) return std::find(walked_.begin(), walked_.end(), walk_of(event)) == walked_.end();
     return !walk_done_;
   }
   if (table_.empty()) return true;
   const Devices devices = devices_of(event);
   const bool lo_again = in_lo && devices == Devices::In && (devices_ == Devices::Out);
   if (lo_again) return true;
-  const bool again =
-      std::find(walked_.begin(), walked_.end(), std::pair(event.table, event.chain)) != walked_.end();
-  if (again) return false;
+  const bool again = std::find(walked_.begin(), walked_.end(), walk_of(event)) != walked_.end();
+  if (again) return is_being_replaced(event);
   if (devices_ != Devices::Unknown && devices != Devices::Unknown && devices != devices_) {
     const bool onwards = (devices_ == Devices::In && devices == Devices::Both) ||
                          (devices_ == Devices::Both && devices == Devices::Out) ||
@@ -194,7 +204,7 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
       const Devices devices = devices_of(event);
       if (devices_ == Devices::Out && devices == Devices::In) walked_.clear();
       if (devices != Devices::Unknown) devices_ = devices;
-      walked_.emplace_back(event.table, event.chain);
+      walked_.push_back(walk_of(event));
       frames_.clear();
       headers_seen_ = carries;
       if (hook != Hook::None || event.kind == EventKind::Headers) hook_ = hook;
@@ -202,6 +212,7 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
     walk_done_ |= event.verdict == Verdict::Accept || event.kind == EventKind::Policy;
     table_ = event.table;
     family_ = event.family;
+    trace_id_ = event.trace_id;
   } else if (leaves_table(event, hook)) {
     if (const Devices devices = devices_of(event); devices != Devices::Unknown) devices_ = devices;
     frames_.clear();
@@ -213,6 +224,7 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
   }
   dialect_ = event.dialect;
   if (hook_ != Hook::None) reached_ = hook_;
+  if (hook_ != Hook::None && event.family != packet::Family::Bridge) reached_ip_ = hook_;
   if (event.dialect == trace::Dialect::KernelLog) legacy_hook_ = hook_, legacy_table_ = event.table;
   for (std::size_t i = frames_.size(); i-- > 0;) {
     if (!frames_[i].chain.is(event.chain)) continue;

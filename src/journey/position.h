@@ -24,7 +24,8 @@ class Position {
   packet::Hook hook() const { return hook_; }
   // nft: table and base chain of the walk it is in; empty names if that is not known.
   std::pair<base::Name, base::Name> walk() const {
-    return walked_.empty() ? std::pair<base::Name, base::Name>() : walked_.back();
+    return walked_.empty() ? std::pair<base::Name, base::Name>()
+                           : std::pair(walked_.back().table, walked_.back().chain);
   }
 
  private:
@@ -33,9 +34,16 @@ class Position {
     std::uint32_t number = 0;
     trace::EventKind kind = trace::EventKind::Rule;
   };
+  struct Walk {
+    packet::Family family = packet::Family::None;
+    base::Name table, chain;
+    bool operator==(const Walk&) const = default;
+  };
+  static Walk walk_of(const trace::Event& event) { return {event.family, event.table, event.chain}; }
   bool can_follow_in_table(const trace::Event& event, packet::Hook hook) const;
   bool can_enter(const trace::Event& event, packet::Hook hook, bool in_lo) const;
   bool can_follow_nft(const trace::Event& event, packet::Hook hook, bool in_lo) const;
+  bool is_being_replaced(const trace::Event& event) const;
   bool is_late_headers(const trace::Event& event) const;
   bool begins_walk(const trace::Event& event) const;
   bool is_base(std::size_t frame) const;
@@ -43,16 +51,20 @@ class Position {
   trace::Dialect dialect_ = trace::Dialect::KernelLog;  // of the walk it is in
   packet::Hook hook_ = packet::Hook::None;
   packet::Hook reached_ = packet::Hook::None;  // the last hook that was known
+  // The same without a bridge's hooks, which lie between: its input comes before IP's forward, its output behind IP's
+  // postrouting, and with br_netfilter IP's hooks run inside of them.
+  packet::Hook reached_ip_ = packet::Hook::None;
   // The last legacy walk: an nft table of the same name may lie between it and the next.
   packet::Hook legacy_hook_ = packet::Hook::None;
   base::Name legacy_table_;
   packet::Family family_ = packet::Family::None;
   base::Name table_;
-  std::vector<Frame> frames_;  // the chains it is in, base chain first if that is known
-  bool headers_seen_ = false;  // nft: of the base chain's walk it is in
-  bool walk_done_ = false;     // nft: accepted, or the policy spoke
-  bool ended_ = false;         // dropped: nothing can follow
-  std::vector<std::pair<base::Name, base::Name>> walked_;  // nft: base chains (table, chain) met in this pass
+  std::vector<Frame> frames_;   // the chains it is in, base chain first if that is known
+  std::uint32_t trace_id_ = 0;  // nft: of the last event
+  bool headers_seen_ = false;   // nft: of the base chain's walk it is in
+  bool walk_done_ = false;      // nft: accepted, or the policy spoke
+  bool ended_ = false;          // dropped: nothing can follow
+  std::vector<Walk> walked_;    // nft: base chains met in this pass
   enum class Devices : std::uint8_t { Unknown, In, Both, Out } devices_ = Devices::Unknown;
   static Devices devices_of(const trace::Event& event);
 };
