@@ -118,11 +118,7 @@ bool Position::can_enter(const Event& event, Hook hook, bool in_lo) const {
   if (!in_lo && (devices_ == Devices::Both || devices_ == Devices::Out) && devices_of(event) == Devices::In)
     return false;
   // An nft chain may have hidden where it is.
-  Hook from_hook = hook_ == Hook::None && dialect_ != event.dialect ? reached_ : hook_;
-  if (family_ == packet::Family::Bridge && dialect_ != event.dialect) {
-    if (reached_ip_ == Hook::None) return true;
-    from_hook = reached_ip_;
-  }
+  const Hook from_hook = hook_ == Hook::None && dialect_ != event.dialect ? reached_ : hook_;
   if (hook == Hook::None) hook = event.hook;
   if (from_hook == Hook::None || hook == Hook::None) {
     // One of the two is only known to be in some user chain. Tables at one hook have one order; the hook itself
@@ -224,7 +220,6 @@ std::uint16_t Position::advance(const Event& event, Hook hook) {
   }
   dialect_ = event.dialect;
   if (hook_ != Hook::None) reached_ = hook_;
-  if (hook_ != Hook::None && event.family != packet::Family::Bridge) reached_ip_ = hook_;
   if (event.dialect == trace::Dialect::KernelLog) legacy_hook_ = hook_, legacy_table_ = event.table;
   for (std::size_t i = frames_.size(); i-- > 0;) {
     if (!frames_[i].chain.is(event.chain)) continue;

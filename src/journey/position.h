@@ -51,9 +51,6 @@ class Position {
   trace::Dialect dialect_ = trace::Dialect::KernelLog;  // of the walk it is in
   packet::Hook hook_ = packet::Hook::None;
   packet::Hook reached_ = packet::Hook::None;  // the last hook that was known
-  // The same without a bridge's hooks, which lie between: its input comes before IP's forward, its output behind IP's
-  // postrouting, and with br_netfilter IP's hooks run inside of them.
-  packet::Hook reached_ip_ = packet::Hook::None;
   // The last legacy walk: an nft table of the same name may lie between it and the next.
   packet::Hook legacy_hook_ = packet::Hook::None;
   base::Name legacy_table_;
