@@ -39,6 +39,8 @@ class Live final : public trace::Sink {
   void lost(std::uint64_t messages,
             const base::Stamp& time);  // by the socket: exact, legacy and nft together
   void generation(std::uint32_t generation) { versions_.saw_generation(grouper_.events(), generation); }
+  // The kernel's queue was read to its end since the last generation() and capture().
+  void read_all() { versions_.read_all(grouper_.events()); }
   std::uint64_t events() const { return grouper_.events(); }
   // `begun`: events() when the capture was begun.
   void capture(const ruleset::Capture& capture, std::uint64_t begun);

@@ -145,6 +145,8 @@ trace::RecordedCapture to_recorded(const ruleset::Capture& capture, std::uint64_
   return recorded;
 }
 
+constexpr std::uint64_t kMuch = 10'000;  // datagrams
+
 // One live run: what is asked, what was armed, and how it ends.
 class Session {
  public:
@@ -278,6 +280,7 @@ class Session {
                          const base::Stamp at = now_stamp();
                          if (writer_) writer_->datagram(bytes, at);
                          netlink_.datagram(bytes, at);
+                         ++read_;
                        },
                    .kernel_log =
                        [this](std::string_view text) {
@@ -315,7 +318,9 @@ class Session {
     return false;
   }
 
+  // Called behind each reading of the kernel's queue, which stops early only where very much came.
   void note_generation() {
+    if (std::exchange(read_, 0) < kMuch) live_.read_all();
     const auto generation = capturer_->generation();
     if (!generation) return;
     live_.generation(*generation);
@@ -365,6 +370,7 @@ class Session {
                          const base::Stamp at = now_stamp();
                          if (writer_) writer_->datagram(bytes, at);
                          netlink_.datagram(bytes, at);
+                         ++read_;
                        },
                    .kernel_log = [this](std::string_view text) { kernel_log_.push(text); },
                    .lost = [this](std::uint64_t messages) { live_.lost(messages, now_stamp()); },
@@ -430,7 +436,7 @@ class Session {
   bool capturing_ = false;
   Clock::time_point capture_asked_, next_capture_;
   std::unordered_map<std::uint32_t, base::Name> devices_;
-  std::uint64_t capture_begun_ = 0, lost_since_ = 0;
+  std::uint64_t capture_begun_ = 0, lost_since_ = 0, read_ = 0;
   std::uint32_t rate_ = settings_.rate;
   std::optional<std::uint32_t> written_generation_;
   Clock::time_point started_, flushed_, narrowed_;

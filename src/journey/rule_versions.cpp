@@ -1,6 +1,7 @@
 #include "journey/rule_versions.h"
 
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 namespace fwtrace::journey {
@@ -42,8 +43,16 @@ void RuleVersions::saw_generation(std::uint64_t events, std::uint32_t generation
     generations_.back().last_seen = events;
     return;
   }
-  generations_.push_back({events, events, generation});
+  generations_.push_back({kOpen, events, generation});
   if (generations_.size() > kMaxGenerations) generations_.pop_front();
+}
+
+void RuleVersions::read_all(std::uint64_t events) {
+  if (!generations_.empty() && generations_.back().first_seen == kOpen)
+    generations_.back().first_seen = events;
+  for (Version& version : versions_) {
+    if (version.first_ended == kOpen) version.first_ended = events;
+  }
 }
 
 void RuleVersions::add(const ruleset::Capture& capture, std::uint64_t begun, std::uint64_t ended) {
@@ -55,7 +64,7 @@ void RuleVersions::add(const ruleset::Capture& capture, std::uint64_t begun, std
     // Without generations (no nf_tables) there is only legacy text to compare, unless nft changed while it was listed.
     const bool no_nft = capture.generation_before == 0 && capture.generation_after == 0;
     if (generation == last.generation && legacy == last.legacy && (generation != 0 || no_nft)) {
-      last.last_begun = begun, last.last_ended = ended;
+      last.last_begun = begun;
       return;
     }
     ++changes_;
@@ -65,8 +74,8 @@ void RuleVersions::add(const ruleset::Capture& capture, std::uint64_t begun, std
   version.book = std::make_shared<const Rulebook>(ruleset::read_capture(capture, diagnostics));
   version.legacy = std::move(legacy);
   version.generation = generation;
-  version.first_begun = version.last_begun = begun;
-  version.first_ended = version.last_ended = ended;
+  version.last_begun = begun;
+  version.first_ended = ended == 0 ? 0 : kOpen;  // 0: taken before anything was armed
   version.joiner = std::make_unique<Joiner>(*version.book, complain_);
   versions_.push_back(std::move(version));
   if (versions_.size() > kMaxVersions) versions_.pop_front();
@@ -74,9 +83,9 @@ void RuleVersions::add(const ruleset::Capture& capture, std::uint64_t begun, std
 
 // The generation of all its events, if it was one.
 std::optional<std::uint32_t> RuleVersions::generation_of(const Journey& journey) const {
-  for (auto known = generations_.rbegin(); known != generations_.rend(); ++known) {
-    if (known->first_seen < journey.first_event)
-      return known->last_seen >= journey.last_event ? std::optional(known->number) : std::nullopt;
+  for (const Generation& known : generations_ | std::views::reverse) {
+    if (known.first_seen < journey.first_event)
+      return known.last_seen >= journey.last_event ? std::optional(known.number) : std::nullopt;
   }
   return std::nullopt;
 }
@@ -119,27 +128,55 @@ RuleVersions::Joined RuleVersions::join_with(Version& version, Journey& journey)
   return {.has_rules = !version.book->empty(), .misfit = version.joiner->misfit()};
 }
 
-// `journey` was joined with `after`, `earlier` with `before`: what both agree on holds.
+// Was the legacy text the same in all captures from one to the other?
+bool RuleVersions::legacy_held(const Version& before, const Version& after) const {
+  bool between = false;
+  for (const Version& version : versions_) {
+    between |= &version == &before;
+    if (between && version.legacy != before.legacy) return false;
+    if (&version == &after) break;
+  }
+  return true;
+}
+
+// The rules cannot be trusted to be those that the journey met.
+void RuleVersions::doubt(Journey& journey, Joined& joined, bool nft_too) {
+  for (Step& step : journey.steps) {
+    if (step.marker || (step.dialect != Dialect::KernelLog && !nft_too)) continue;
+    const bool legacy_rule = step.dialect == Dialect::KernelLog && step.kind == trace::EventKind::Rule;
+    if (step.rule == nullptr && !legacy_rule) continue;
+    if (step.dialect == Dialect::KernelLog) step.did = Did::Unknown;
+    step.rule = nullptr;
+    step.rule_text.clear();
+    step.rules_changed = joined.changed = true;
+  }
+  if (joined.changed) joined.misfit = false;  // it is said already
+}
+
+// `journey` was joined with `after`, `earlier` with `before`: what both agree on holds, if nothing can have lain between.
 void RuleVersions::settle(Journey& journey, const Journey& earlier, const Version& before,
-                          const Version& after, Joined& joined) {
+                          const Version& after, Joined& joined) const {
+  const bool next = before.generation != 0 && after.generation == before.generation + 1;
+  const bool legacy_holds = !joined.misfit && legacy_held(before, after);
   for (std::size_t i = 0; i < journey.steps.size(); ++i) {
     Step& now = journey.steps[i];
     const Step& then = earlier.steps[i];
-    if (now.marker || (text_of(now) == text_of(then) && now.did == then.did)) continue;
+    if (now.marker) continue;
+    const bool alike = text_of(now) == text_of(then) && now.did == then.did;
+    const bool no_such_rule = now.dialect == Dialect::KernelLog && now.kind == trace::EventKind::Rule;
+    if (alike && now.rule == nullptr && !no_such_rule) continue;
     if (now.dialect == Dialect::NftMonitor && same_tables(*before.book, *after.book, now)) {
-      if (now.rule != nullptr && then.rule != nullptr) continue;  // one handle, one rule
-      if (now.rule == nullptr) {
-        // The rule is gone since. Its text was true; the book that holds it must live as long as the journey.
-        now.rule_text = text_of(then), now.did = then.did, now.number = 0;
-      }
+      // One handle, one rule; if it is gone since, its text was true.
+      if (now.rule == nullptr) now.rule_text = text_of(then), now.did = then.did, now.number = 0;
       continue;
     }
+    if (alike && (now.dialect == Dialect::NftMonitor ? next : legacy_holds)) continue;
     joined.changed = true;
     now.rules_changed = true;
     const auto quoted = [](const Step& step) {
       return step.rule == nullptr ? std::string("not there") : step.rule->text;
     };
-    now.rule_text = "before: " + quoted(then) + " · now: " + quoted(now);
+    now.rule_text = alike ? "" : "before: " + quoted(then) + " · now: " + quoted(now);
     now.rule = nullptr;
     if (now.did != then.did) now.did = now.verdict == packet::Verdict::None ? Did::Unknown : now.did;
   }
@@ -156,15 +193,21 @@ RuleVersions::Joined RuleVersions::join(Journey& journey) {
   Version* const then = before(journey);
   Version* const now = after(journey);
   const auto generation = generation_of(journey);
+  const bool legacy_holds = !legacy || (then != nullptr && now != nullptr && legacy_held(*then, *now));
   for (Version& version : versions_) {
-    const bool nft_exact = generation && version.generation == *generation;
-    if (nft_exact && (!legacy || (then != nullptr && now != nullptr && then->legacy == now->legacy &&
-                                  version.legacy == now->legacy)))
-      return join_with(version, journey);
+    if (!generation || version.generation != *generation || !legacy_holds) continue;
+    if (legacy && version.legacy != now->legacy) continue;
+    Joined joined = join_with(version, journey);
+    if (joined.misfit) doubt(journey, joined, false);  // there and back between two captures
+    return joined;
   }
   if (then == nullptr || now == nullptr || then == now) {
     Version& only = now != nullptr ? *now : then != nullptr ? *then : versions_.back();
-    return join_with(only, journey);
+    Joined joined = join_with(only, journey);
+    // Nothing was captured on one side of it: true as far as the rules never changed.
+    if (then != now && changes_ > 0) doubt(journey, joined, true);
+    else if (joined.misfit) doubt(journey, joined, false);
+    return joined;
   }
   Journey earlier = journey;
   (void)join_with(*then, earlier);
