@@ -60,7 +60,11 @@ int explain_recording(base::Input& input, std::string_view first, Showing showin
        .kernel_log = {},
        .device = {},
        .loss = [&](std::uint64_t messages, const base::Stamp& time) { live.lost(messages, time); },
-       .generation = [&](std::uint32_t generation, const base::Stamp&) { live.generation(generation); },
+       .generation =
+           [&](std::uint32_t generation, const base::Stamp&) {
+             live.read_all();
+             if (generation != 0) live.generation(generation);
+           },
        .capture =
            [&](const trace::RecordedCapture& capture) { live.capture(to_capture(capture), capture.begun); },
        .end =

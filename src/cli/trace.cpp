@@ -320,11 +320,14 @@ class Session {
 
   // Called behind each reading of the kernel's queue, which stops early only where very much came.
   void note_generation() {
-    if (std::exchange(read_, 0) < kMuch) live_.read_all();
+    const std::uint64_t read = std::exchange(read_, 0);
+    if (read < kMuch) live_.read_all();
     const auto generation = capturer_->generation();
-    if (!generation) return;
-    live_.generation(*generation);
-    if (writer_ && generation != written_generation_) writer_->generation(*generation, now_stamp());
+    if (generation) live_.generation(*generation);
+    // In a recording this says both: that all was read, and the generation then (0: there is none).
+    const bool is_news = read > 0 || generation != written_generation_;
+    if (!writer_ || read >= kMuch || !is_news) return;
+    writer_->generation(generation.value_or(0), now_stamp());
     written_generation_ = generation;
   }
 

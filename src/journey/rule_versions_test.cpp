@@ -35,6 +35,15 @@ Capture nft(std::uint32_t generation, int table, const std::string& rules) {
 
 class RuleVersionsTest : public testing::Test {
  protected:
+  // A capture, and then the kernel's queue was read to its end.
+  void add(const Capture& capture, std::uint64_t begun, std::uint64_t ended) {
+    versions_.add(capture, begun, ended);
+    versions_.read_all(ended);
+  }
+  void saw(std::uint64_t events, std::uint32_t generation) {
+    versions_.saw_generation(events, generation);
+    versions_.read_all(events);
+  }
   // A journey of one rule step, whose events were number 10 and 11.
   Journey journey(Dialect dialect, std::uint32_t number, std::uint64_t handle) {
     Journey j;
@@ -61,12 +70,12 @@ class RuleVersionsTest : public testing::Test {
 };
 
 TEST_F(RuleVersionsTest, LegacyTextIsTrueIfTheCapturesAroundTheJourneyAgree) {
-  versions_.add(legacy("-A INPUT -p tcp -j DROP\n"), 0, 5);
+  add(legacy("-A INPUT -p tcp -j DROP\n"), 0, 5);
   Journey j = of_legacy();
   EXPECT_FALSE(versions_.ready(j)) << "nothing was listed behind it";
-  versions_.add(legacy("-A INPUT -p tcp -j DROP\n"), 9, 20);
+  add(legacy("-A INPUT -p tcp -j DROP\n"), 9, 20);
   EXPECT_FALSE(versions_.ready(j)) << "that one was begun before its last event";
-  versions_.add(legacy("-A INPUT -p tcp -j DROP\n"), 11, 21);
+  add(legacy("-A INPUT -p tcp -j DROP\n"), 11, 21);
   ASSERT_TRUE(versions_.ready(j));
   const auto joined = versions_.join(j);
   EXPECT_FALSE(joined.changed);
@@ -79,14 +88,14 @@ TEST_F(RuleVersionsTest, LegacyTextIsTrueIfTheCapturesAroundTheJourneyAgree) {
 TEST_F(RuleVersionsTest, WithoutGenerationsEqualLegacyTextIsOneVersion) {
   Capture capture = legacy("-A INPUT -p tcp -j DROP\n");
   capture.generation_before = capture.generation_after = 0;
-  versions_.add(capture, 0, 5);
-  versions_.add(capture, 12, 13);
+  add(capture, 0, 5);
+  add(capture, 12, 13);
   EXPECT_EQ(versions_.changes(), 0U);
 }
 
 TEST_F(RuleVersionsTest, LegacyRulesThatChangedMeanwhileAreBothTold) {
-  versions_.add(legacy("-A INPUT -p tcp -j DROP\n"), 0, 5);
-  versions_.add(legacy("-A INPUT -p udp -j ACCEPT\n-A INPUT -p tcp -j DROP\n"), 12, 13);
+  add(legacy("-A INPUT -p tcp -j DROP\n"), 0, 5);
+  add(legacy("-A INPUT -p udp -j ACCEPT\n-A INPUT -p tcp -j DROP\n"), 12, 13);
   Journey j = of_legacy();
   ASSERT_TRUE(versions_.ready(j));
   EXPECT_TRUE(versions_.join(j).changed);
@@ -96,33 +105,34 @@ TEST_F(RuleVersionsTest, LegacyRulesThatChangedMeanwhileAreBothTold) {
   EXPECT_EQ(versions_.changes(), 1U);
 }
 
-TEST_F(RuleVersionsTest, LegacyRulesThatDidNotChangeAtThatStepAreSure) {
-  versions_.add(legacy("-A INPUT -p tcp -j DROP\n"), 0, 5);
-  versions_.add(legacy("-A INPUT -p tcp -j DROP\n-A INPUT -p udp -j ACCEPT\n"), 12, 13);
+// Between two captures that differ anything may have stood there, and legacy rules have no identity.
+TEST_F(RuleVersionsTest, LegacyRulesThatChangedElsewhereAreNotSureEither) {
+  add(legacy("-A INPUT -p tcp -j DROP\n"), 0, 5);
+  add(legacy("-A INPUT -p tcp -j DROP\n-A INPUT -p udp -j ACCEPT\n"), 12, 13);
   Journey j = of_legacy();
-  EXPECT_FALSE(versions_.join(j).changed);
-  ASSERT_NE(j.steps[0].rule, nullptr);
+  EXPECT_TRUE(versions_.join(j).changed);
+  EXPECT_EQ(j.steps[0].rule, nullptr);
 }
 
 TEST_F(RuleVersionsTest, OneGenerationIsExactWhateverCameLater) {
-  versions_.add(nft(7, 1, "\t\ttcp dport 22 drop # handle 4\n"), 0, 5);
-  versions_.saw_generation(9, 7);
+  add(nft(7, 1, "\t\ttcp dport 22 drop # handle 4\n"), 0, 5);
+  saw(9, 7);
   Journey j = of_nft(4);
   EXPECT_FALSE(versions_.ready(j)) << "the generation behind it is not known";
-  versions_.saw_generation(12, 7);
-  versions_.saw_generation(15, 8);
+  saw(12, 7);
+  saw(15, 8);
   ASSERT_TRUE(versions_.ready(j));
-  versions_.add(nft(8, 2, "\t\tudp dport 53 accept # handle 4\n"), 20, 21);
+  add(nft(8, 2, "\t\tudp dport 53 accept # handle 4\n"), 20, 21);
   versions_.join(j);
   ASSERT_NE(j.steps[0].rule, nullptr);
   EXPECT_EQ(j.steps[0].rule->text, "tcp dport 22 drop");
 }
 
 TEST_F(RuleVersionsTest, AHandleOfTheSameTableIsTheSameRule) {
-  versions_.add(nft(7, 1, "\t\ttcp dport 22 drop # handle 4\n"), 0, 5);
-  versions_.saw_generation(9, 7);
-  versions_.saw_generation(12, 8);
-  versions_.add(nft(8, 1, "\t\tudp dport 53 accept # handle 5\n"), 12, 13);
+  add(nft(7, 1, "\t\ttcp dport 22 drop # handle 4\n"), 0, 5);
+  saw(9, 7);
+  saw(12, 8);
+  add(nft(8, 1, "\t\tudp dport 53 accept # handle 5\n"), 12, 13);
   Journey gone = of_nft(4), fresh = of_nft(5), unknown = of_nft(6);
   ASSERT_TRUE(versions_.ready(gone));
   EXPECT_FALSE(versions_.join(gone).changed);
@@ -137,10 +147,10 @@ TEST_F(RuleVersionsTest, AHandleOfTheSameTableIsTheSameRule) {
 }
 
 TEST_F(RuleVersionsTest, AnotherTableOfTheSameNameHasOtherHandles) {
-  versions_.add(nft(7, 1, "\t\ttcp dport 22 drop # handle 4\n"), 0, 5);
-  versions_.saw_generation(9, 7);
-  versions_.saw_generation(12, 9);
-  versions_.add(nft(9, 3, "\t\tudp dport 53 drop # handle 4\n"), 12, 13);
+  add(nft(7, 1, "\t\ttcp dport 22 drop # handle 4\n"), 0, 5);
+  saw(9, 7);
+  saw(12, 9);
+  add(nft(9, 3, "\t\tudp dport 53 drop # handle 4\n"), 12, 13);
   Journey j = of_nft(4);
   EXPECT_TRUE(versions_.join(j).changed);
   EXPECT_EQ(j.steps[0].rule, nullptr);
