@@ -25,6 +25,7 @@ run() {
     name=$1 rules=$2 traffic=$3; shift 3
     printf '%s\n' "nft flush ruleset" "for t in raw mangle nat filter; do iptables-legacy -t \$t -F; iptables-legacy -t \$t -X; done" "$rules" >"$TMP/rules"
     inns router sh "$TMP/rules"
+    rm -f "$TMP/err"; : >"$TMP/err"
     bgns router timeout 20 "$FWTRACE" "$@" --for 2500ms -c 0 -w "$OUT/live/$name.trace" >/dev/null 2>"$TMP/err"
     tracer=$BG
     for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
