@@ -96,7 +96,7 @@ class Grouper : public trace::Sink {
   void set_start(Open& open, const trace::Event& event, packet::Hook hook);
   packet::Hook cached_hook(const trace::Event& event);
   void give_finished(bool all);
-  void give(std::unique_ptr<Open> open);
+  void give(std::unique_ptr<Open> done);
   bool is_over(const Open& open) const;
   struct Links {  // among the journeys of one key
     Open* older = nullptr;

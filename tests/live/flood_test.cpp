@@ -92,6 +92,10 @@ class Program {
     folder_ = mkdtemp(name.data());
     const int out = output >= 0 ? output : open(out_path().c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
     const int err = open(err_path().c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    if (out < 0 || err < 0) {
+      ADD_FAILURE() << "no file in " << folder_;
+      return;
+    }
     std::vector<const char*> args{FWTRACE_PROGRAM};
     for (const std::string& word : words) args.push_back(word.c_str());
     args.push_back(nullptr);
