@@ -31,6 +31,7 @@ int explain_recording(base::Input& input, std::string_view first, Showing showin
   const bool own_filter = !showing.filter.empty();
   Live live(world, showing, sources, /*replies=*/false);
   std::int64_t now_us = 0;
+  bool in_hole = false;
   trace::RecordingReader reader(
       live.names(), live,
       {.head =
@@ -59,7 +60,12 @@ int explain_recording(base::Input& input, std::string_view first, Showing showin
        .datagram = {},
        .kernel_log = {},
        .device = {},
-       .loss = [&](std::uint64_t messages, const base::Stamp& time) { live.lost(messages, time); },
+       .loss =
+           [&](std::uint64_t messages, const base::Stamp& time) {
+             if (messages != 0) return live.lost(messages, time);
+             in_hole = !in_hole;
+             live.hole(in_hole);
+           },
        .generation =
            [&](std::uint32_t generation, const base::Stamp&) {
              live.read_all();

@@ -94,8 +94,6 @@ void Live::loss(const trace::Loss& loss) {
   more.lines = gap_lost_ - socket_lost_;
   socket_lost_ = gap_lost_;
   grouper_.loss(more);
-  lost_since_tick_ = true;
-  grouper_.set_loss_near(true);
 }
 
 void Live::lost(std::uint64_t messages, const base::Stamp& time) {
@@ -105,8 +103,11 @@ void Live::lost(std::uint64_t messages, const base::Stamp& time) {
   loss.lines = messages;
   loss.reason = "the socket's queue was full";
   grouper_.loss(loss);
-  lost_since_tick_ = true;
-  grouper_.set_loss_near(true);
+}
+
+void Live::hole(bool begins) {
+  grouper_.set_loss_near(begins);
+  grouper_.mark_loss();
 }
 
 void Live::capture(const ruleset::Capture& capture, std::uint64_t begun) {
@@ -119,13 +120,6 @@ bool Live::wants_capture() const {
 
 void Live::tick(std::int64_t now_us) {
   now_us_ = now_us;
-  // A loss is told at once, its hole lies behind all that was queued then.
-  const std::uint64_t events = grouper_.events() - std::exchange(ticked_events_, grouper_.events());
-  const bool behind = now_us < loss_until_ && events >= kBacklog;
-  const bool near = std::exchange(lost_since_tick_, false) || behind;
-  grouper_.set_loss_near(near);
-  if (near) loss_until_ = now_us + kLossReach;
-  if (now_us < loss_until_) grouper_.mark_loss();
   grouper_.tick(now_us);
   if (with_kernel_log_) {
     log_grouper_.tick(now_us);

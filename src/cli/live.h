@@ -38,6 +38,8 @@ class Live final : public trace::Sink {
 
   void lost(std::uint64_t messages,
             const base::Stamp& time);  // by the socket: exact, legacy and nft together
+  // Where those are missing: among the events between hole(true) and hole(false), or right before or behind them.
+  void hole(bool begins);
   void generation(std::uint32_t generation) { versions_.saw_generation(grouper_.events(), generation); }
   // The kernel's queue was read to its end since the last generation() and capture().
   void read_all() { versions_.read_all(grouper_.events()); }
@@ -89,10 +91,6 @@ class Live final : public trace::Sink {
   static constexpr std::size_t kMaxWaiting = 4096;  // beyond that the rules are taken as they were last seen
   static constexpr std::int64_t kMaxWait = 2'000'000;
   static constexpr std::int64_t kOtherHalf = 150'000;  // so long the kernel log may come later
-  // So many events between two ticks: the queue was not empty (host::Listener ticks each 20,000 messages at most).
-  static constexpr std::uint64_t kBacklog = 10'000;
-  static constexpr std::int64_t kLossReach =
-      300'000;  // so long after a loss was told its hole may still be queued
 
   World& world_;
   const Showing& showing_;
@@ -114,9 +112,7 @@ class Live final : public trace::Sink {
   std::deque<Waiting> logged_;  // of the kernel log, without their other half as yet
   bool with_kernel_log_ = false, markers_ = true, legacy_unheard_ = false;
   std::function<std::string(const packet::Packet&)> ask_routing_;
-  std::int64_t now_us_ = 0, loss_until_ = 0;
-  std::uint64_t ticked_events_ = 0;  // events() at the last tick
-  bool lost_since_tick_ = false;
+  std::int64_t now_us_ = 0;
   std::uint64_t socket_lost_ = 0, gap_lost_ = 0;
   std::uint32_t raw_shift_v4_ = 0, raw_shift_v6_ = 0;
   struct Asked {

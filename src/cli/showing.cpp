@@ -53,6 +53,7 @@ void Shower::show(const Journey& journey) {
       }
       world_.out.wrote();
       return;
+    case Form::Nothing: return;
   }
 }
 
@@ -74,6 +75,7 @@ void Shower::finish(const Summary& summary) {
                          " of these lines are about nft rules, which have handles and no numbers: the "
                          "handle stands in the number's place (0 where there is none)");
       break;
+    case Form::Nothing: break;
   }
 }
 

@@ -19,7 +19,7 @@
 
 namespace fwtrace::cli {
 
-enum class Form { Text, Json, Kernel };
+enum class Form { Text, Json, Kernel, Nothing };  // Nothing: standard output is taken (-w -)
 
 struct Showing {
   Form form = Form::Text;

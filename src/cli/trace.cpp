@@ -95,6 +95,12 @@ Result<Settings> to_settings(const Options& options, const packet::Filter& filte
   s.allow_insert = options.has("--allow-insert");
   s.where = options.get("--netns");
   s.recording = options.get("--write");
+  if (s.recording == "-") {
+    if (options.has("--json") || options.has("--format"))
+      return base::fail(ErrorKind::Usage, "standard output cannot hold both a recording and what is shown",
+                        {"-w FILE, and the other to standard output; or -w - | fwtrace explain - --json"});
+    s.showing.form = Form::Nothing;
+  }
   if (options.has("--rate")) {
     const auto rate = base::parse_number<std::uint32_t>(options.get("--rate"));
     if (!rate || *rate == 0)
@@ -287,6 +293,7 @@ class Session {
                          if (writer_) writer_->kernel_log(text, now_stamp());
                          kernel_log_.push(text);
                        },
+                   .hole = [this](bool begins) { hole(begins); },
                    .lost =
                        [this](std::uint64_t messages) {
                          if (writer_) writer_->loss(messages, now_stamp());
@@ -305,7 +312,8 @@ class Session {
     world_.out.flush();
     world_.err.flush();
     narrow(now);
-    if (writer_ && now - flushed_ > std::chrono::seconds(1)) {
+    const bool streams = settings_.showing.form == Form::Nothing;
+    if (writer_ && (streams || now - flushed_ > std::chrono::seconds(1))) {
       flushed_ = now;
       writer_->flush();
       if (const auto problem = writer_->take_problem()) report_error(world_, *problem);
@@ -316,6 +324,11 @@ class Session {
     else if (writer_ && writer_->closed()) stopped_by_ = "a closed pipe";
     else return true;
     return false;
+  }
+
+  void hole(bool begins) {
+    if (writer_) writer_->loss(0, now_stamp());  // in a recording each such record turns
+    live_.hole(begins);
   }
 
   // Called behind each reading of the kernel's queue, which stops early only where very much came.
@@ -376,6 +389,7 @@ class Session {
                          ++read_;
                        },
                    .kernel_log = [this](std::string_view text) { kernel_log_.push(text); },
+                   .hole = [this](bool begins) { hole(begins); },
                    .lost = [this](std::uint64_t messages) { live_.lost(messages, now_stamp()); },
                    .tick =
                        [&] {

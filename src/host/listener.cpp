@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <utility>
 
 #include "base/check.h"
 #include "host/proc.h"
@@ -27,7 +28,9 @@ namespace {
 
 constexpr std::size_t kBatch = 64;          // datagrams taken by one recvmmsg(2)
 constexpr std::size_t kMaxDatagram = 8192;  // ours are under 1 KiB
-constexpr std::size_t kMaxDrain = 20'000;   // datagrams before a tick may be due again
+constexpr std::size_t kLeastCharge =
+    512;  // bytes that a message is charged for at least (measured: 768 and more)
+constexpr std::size_t kMaxDrain = 20'000;  // datagrams before a tick may be due again
 
 nlmsghdr* put_log_config(NetlinkRequest& request, std::string label) {
   nlmsghdr* header = mnl_nlmsg_put_header(request.next(std::move(label)));
@@ -145,6 +148,12 @@ void Listener::count_losses(const Receiver& receiver) {
   if (receiver.lost) receiver.lost(more);
 }
 
+// Did the queue run empty while this batch was taken? Then it is empty now, or something new has come.
+bool Listener::passed_hole(std::size_t got) {
+  const std::uint64_t before = std::exchange(queued_, socket_.queued_bytes());
+  return got < kBatch || queued_ == 0 || queued_ + got * kLeastCharge > before;
+}
+
 std::size_t Listener::drain(const Receiver& receiver) {
   std::size_t taken = 0;
   for (const auto& datagram : socket_.take_pending()) {
@@ -164,12 +173,18 @@ std::size_t Listener::drain(const Receiver& receiver) {
     if (got < 0 && errno == EINTR) continue;
     if (got < 0 && errno == ENOBUFS) {  // said once for each overrun; the queue itself is intact
       count_losses(receiver);
+      hole_ahead_ = true;
+      queued_ = socket_.queued_bytes();
       continue;
     }
     if (got <= 0) break;
+    const bool hole = hole_ahead_ && passed_hole(static_cast<std::size_t>(got));
+    if (hole && receiver.hole) receiver.hole(true);
     for (std::size_t i = 0; i < static_cast<std::size_t>(got); ++i) {
       give(receiver, {buffer_.data() + i * kMaxDatagram, messages[i].msg_len});
     }
+    if (hole && receiver.hole) receiver.hole(false);
+    if (hole) hole_ahead_ = false;
     taken += static_cast<std::size_t>(got);
     if (static_cast<std::size_t>(got) < kBatch) break;
   }

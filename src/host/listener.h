@@ -62,6 +62,10 @@ class Listener {
     std::function<void(std::span<const std::uint8_t>)> datagram;
     // That many messages were lost, all of them after the datagrams given so far or among those still queued.
     std::function<void(std::uint64_t)> lost;
+    // The datagrams between hole(true) and hole(false) are those among which, or right before or behind which, the lost
+    // ones are missing. After an overrun the kernel queues nothing more until all of its queue has been read (net/netlink:
+    // NETLINK_S_CONGESTED), so the hole is where the queue runs empty.
+    std::function<void(bool)> hole = {};
     // After each drain and each tick; false ends run().
     std::function<bool(Clock::time_point)> tick;
     // The kernel said no to a refresh of the dead man's switch (errno); the next one comes all the same.
@@ -87,6 +91,7 @@ class Listener {
  private:
   void give(const Receiver& receiver, std::span<const std::uint8_t> datagram);
   void count_losses(const Receiver& receiver);
+  bool passed_hole(std::size_t got);
   void sleep(bool flowing, Clock::time_point until) const;
 
   NetlinkSocket& socket_;
@@ -96,6 +101,8 @@ class Listener {
   std::vector<std::uint8_t> buffer_;
   std::uint64_t lost_ = 0, datagrams_ = 0;
   std::uint32_t drops_seen_ = 0;
+  bool hole_ahead_ = false;
+  std::uint64_t queued_ = 0;  // bytes, when last asked
 };
 
 }  // namespace fwtrace::host

@@ -152,11 +152,18 @@ std::size_t NetlinkSocket::grow_buffer(std::size_t bytes) {
   return static_cast<std::size_t>(std::max(is, 0));
 }
 
-std::uint64_t NetlinkSocket::drops() const {
+namespace {
+
+std::uint64_t read_memory(int fd, std::size_t which) {
   std::array<std::uint32_t, SK_MEMINFO_VARS> info{};
   socklen_t length = sizeof info;
-  if (getsockopt(fd_.get(), SOL_SOCKET, SO_MEMINFO, info.data(), &length) != 0) return 0;
-  return info[SK_MEMINFO_DROPS];
+  if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info.data(), &length) != 0) return 0;
+  return info.at(which);
 }
+
+}  // namespace
+
+std::uint64_t NetlinkSocket::drops() const { return read_memory(fd_.get(), SK_MEMINFO_DROPS); }
+std::uint64_t NetlinkSocket::queued_bytes() const { return read_memory(fd_.get(), SK_MEMINFO_RMEM_ALLOC); }
 
 }  // namespace fwtrace::host

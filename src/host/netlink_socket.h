@@ -74,6 +74,7 @@ class NetlinkSocket {
 
   // 64 MiB if we may (SO_RCVBUFFORCE), else as much as the system allows. Returns what the kernel then says.
   std::size_t grow_buffer(std::size_t bytes);
+  std::uint64_t queued_bytes() const;  // what the queue is charged for now (SO_MEMINFO)
   std::uint64_t drops() const;  // messages that the kernel could not queue since open(): SO_MEMINFO, exact
 
  private:

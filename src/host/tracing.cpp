@@ -230,6 +230,7 @@ void Tracing::run(const TracingReceiver& receiver) {
   }
   impl.listener->run({.datagram = receiver.datagram,
                       .lost = receiver.lost,
+                      .hole = receiver.hole,
                       .tick = tick,
                       .refresh_failed = {},
                       .other = std::move(other)});

@@ -40,8 +40,9 @@ struct TracingKnobs {
 struct TracingReceiver {
   std::function<void(std::span<const std::uint8_t>)> datagram;  // netlink messages (NFLOG, nft trace)
   std::function<void(std::string_view)> kernel_log;  // text of /dev/kmsg, any chunk; rung with kmsg only
-  std::function<void(std::uint64_t)> lost;           // messages that the socket lost, exact
-  std::function<bool()> tick;                        // at least every 100 ms; false ends run()
+  std::function<void(bool)> hole = {};      // around the datagrams among which they are missing (Listener)
+  std::function<void(std::uint64_t)> lost;  // messages that the socket lost, exact
+  std::function<bool()> tick;               // at least every 100 ms; false ends run()
 };
 
 class Tracing {

@@ -515,9 +515,11 @@ void Grouper::loss(const trace::Loss& loss) {
 void Grouper::mark_loss() {
   loss_at_us_ = tick_us_;
   for (const auto& open : queue_) {
+    // The hole may have been read a moment before it is told. What had left before that is whole.
+    const bool just_now = open->last_event + kLossReach * 4 >= events_;
+    if (open->exit_seen && !just_now) continue;
     open->journey.overlaps_loss = open->loss_since = true;
-    // A small queue's hole may have been read before it is told.
-    if (open->last_event > ticked_events_) open->journey.loss_inside = true;
+    if (just_now) open->journey.loss_inside = true;
   }
 }
 

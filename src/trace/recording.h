@@ -13,7 +13,7 @@
 //   LINK  u32 index, name: an interface, before the first datagram that speaks of it and when its name changes
 //   PKTS  a netlink datagram: NFLOG's or nft's trace messages
 //   KLOG  text of /dev/kmsg, where group 0 could not be had; any piece, lines may straddle records
-//   LOSS  u64: so many messages did not fit into the socket
+//   LOSS  u64: so many messages did not fit into the socket; 0: the datagrams near which they are missing begin, or end
 //   GENR  u32: what was queued has been read, and this was nft's generation of rules then (0: not known)
 //   RULE  the rules as the machine's own tools printed them; a text that is as in the RULE before stands there only
 //   DONE  names and values: why it ended, what the kernel counted; always the last record
