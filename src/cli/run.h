@@ -11,14 +11,14 @@ namespace fwtrace::cli {
 
 // Everything the outside gives a run; main() fills it from the process, tests fill it themselves.
 struct World {
-  base::Output& out;           // standard output
-  base::Output& err;           // standard error
-  int in = 0;                  // file descriptor of standard input
-  bool terminal = false;       // is standard output a terminal
-  int width = 0;               // its columns; 0 = unknown: do not wrap
-  bool color = false;          // may colour be used with --color=auto (a terminal, and no NO_COLOR)
-  std::string_view root = "";  // before the paths of this machine's own files: "" but in tests
-  bool progress = false;       // is standard error a terminal: long work may show its progress there
+  base::Output& out;        // standard output
+  base::Output& err;        // standard error
+  int in = 0;               // file descriptor of standard input
+  bool terminal = false;    // is standard output a terminal
+  int width = 0;            // its columns; 0 = unknown: do not wrap
+  bool color = false;       // may colour be used with --color=auto (a terminal, and no NO_COLOR)
+  std::string_view root{};  // before the paths of this machine's own files: "" but in tests
+  bool progress = false;    // is standard error a terminal: long work may show its progress there
 };
 
 // args: the words after the program's name. Returns the exit status (design: 0 done, 1 the answer is no, 2 bad

@@ -1,5 +1,7 @@
 #include "journey/decide.h"
 
+#include <ranges>
+
 #include "base/check.h"
 #include "journey/answer.h"
 #include "journey/summary.h"
@@ -97,15 +99,15 @@ class Decider {
 
   // The marker at an exit, if it was the last that happened.
   std::optional<trace::Marker> exit_marker() const {
-    for (auto step = j_.steps.rbegin(); step != j_.steps.rend(); ++step) {
-      if (!step->marker) {
-        if (step->kind == EventKind::Headers) continue;
+    for (const Step& step : std::views::reverse(j_.steps)) {
+      if (!step.marker) {
+        if (step.kind == EventKind::Headers) continue;
         return std::nullopt;
       }
-      const bool out_by_lo = j_.forms.size() > step->form && j_.forms[step->form].out.text() == "lo";
-      if (step->family == packet::Family::Bridge && *step->marker == trace::Marker::Delivered) continue;
-      if (*step->marker == trace::Marker::Delivered) return step->marker;
-      if (*step->marker == trace::Marker::Left && !out_by_lo) return step->marker;
+      const bool out_by_lo = j_.forms.size() > step.form && j_.forms[step.form].out.text() == "lo";
+      if (step.family == packet::Family::Bridge && *step.marker == trace::Marker::Delivered) continue;
+      if (*step.marker == trace::Marker::Delivered) return step.marker;
+      if (*step.marker == trace::Marker::Left && !out_by_lo) return step.marker;
       return std::nullopt;
     }
     return std::nullopt;
