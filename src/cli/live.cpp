@@ -118,6 +118,12 @@ bool Live::wants_capture() const {
   return std::ranges::any_of(waiting_, [this](const Waiting& one) { return !versions_.ready(one.journey); });
 }
 
+void Live::set_clock(std::int64_t now_us) {
+  now_us_ = now_us;
+  grouper_.set_clock(now_us);
+  log_grouper_.set_clock(now_us);
+}
+
 void Live::tick(std::int64_t now_us) {
   now_us_ = now_us;
   grouper_.tick(now_us);

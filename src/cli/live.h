@@ -60,6 +60,11 @@ class Live final : public trace::Sink {
   // Numbers in raw's PREROUTING and OUTPUT are so much higher than the user's (rung 3).
   void set_raw_shift(std::uint32_t v4, std::uint32_t v6) { raw_shift_v4_ = v4, raw_shift_v6_ = v6; }
 
+  void set_clock(std::int64_t now_us);  // before events: they were read at this time
+  // Is a packet on its way to the screen? Then tick() is due soon.
+  bool is_waiting() const {
+    return !grouper_.empty() || !log_grouper_.empty() || !waiting_.empty() || !logged_.empty();
+  }
   void tick(std::int64_t now_us);  // gives and shows what is ready; a clock that only goes forward
   bool enough() const { return shower_.enough(summary_); }
   void finish();  // all that is left

@@ -15,8 +15,10 @@
 #include "cli/live.h"
 #include "cli/messages.h"
 #include "cli/showing.h"
+#include "cli/trace_settings.h"
 #include "cli/version.h"
 #include "host/after_nat.h"
+#include "host/capability.h"
 #include "host/capture_rules.h"
 #include "host/conntrack.h"
 #include "host/links.h"
@@ -35,95 +37,6 @@ namespace {
 using base::ErrorKind;
 using base::Result;
 using Clock = std::chrono::steady_clock;
-
-constexpr OptionRow kOptions[] = {
-    {"-c", "N", "stop after N packets (default 20; 0: no limit)"},
-    {"--for", "TIME", "stop after this time: 30s, 5m, 1h"},
-    {"-N,--netns", "WHERE", "in this network namespace: a name, a process number, or a container's name"},
-    {"--one-way", "", "only packets of the filter, not their replies"},
-    {"--rate", "N", "trace at most N packets a second, enforced by the kernel (default 100)"},
-    {"--all", "", "trace every packet (without a FILTER, fwtrace asks for this word)"},
-    {"-w,--write", "FILE", "write a recording; fwtrace explain FILE reads it"},
-    {"--dropped", "", "show only packets that were dropped, rejected or lost"},
-    {"-v,--verbose", "", "every step, with rule texts and header changes"},
-    {"-q,--quiet", "", "one line a packet"},
-    {"--json", "", "one JSON object a line (docs/json.md)"},
-    {"--format", "FORM", "text, or kernel: the lines the kernel would have logged"},
-    {"--strict", "", "exit with 5 if nothing was seen, events were lost, or a verdict is left open"},
-    {"--allow-insert", "",
-     "where nothing else works: insert TRACE rules into the raw table, and take them out again"},
-    {"--color", "WHEN", "auto, always or never"},
-    {"-h,--help", "", "this help"},
-};
-constexpr std::string_view kExamples[] = {
-    "sudo fwtrace -p tcp --dport 80 -d 10.1.2.3",
-    "sudo fwtrace -i eth0 -p icmp -v",
-    "sudo fwtrace -N web1 -p udp --dport 53 --for 30s -w dns.trace",
-};
-
-struct Settings {
-  Showing showing;
-  bool replies = true, all = false, allow_insert = false;
-  std::uint32_t rate = 100;
-  std::optional<std::chrono::milliseconds> time;
-  std::string where, recording;
-};
-
-std::optional<std::chrono::milliseconds> parse_time(std::string_view text) {
-  std::size_t digits = 0;
-  while (digits < text.size() && text[digits] >= '0' && text[digits] <= '9') ++digits;
-  const auto number = base::parse_number<std::uint32_t>(text.substr(0, digits));
-  if (!number || *number == 0) return std::nullopt;
-  const std::string_view unit = text.substr(digits);
-  std::uint64_t ms = 0;
-  if (unit == "ms") ms = 1;
-  else if (unit.empty() || unit == "s") ms = 1000;
-  else if (unit == "m" || unit == "min") ms = 60'000;
-  else if (unit == "h") ms = 3'600'000;
-  else return std::nullopt;
-  return std::chrono::milliseconds(*number * ms);
-}
-
-Result<Settings> to_settings(const Options& options, const packet::Filter& filter, const World& world) {
-  TRY(Showing showing, read_showing(options, filter, world, 20));
-  Settings s;
-  s.showing = std::move(showing);
-  s.showing.style.live = true;
-  s.showing.style.rules_given = true;
-  s.replies = !options.has("--one-way");
-  s.all = options.has("--all");
-  s.allow_insert = options.has("--allow-insert");
-  s.where = options.get("--netns");
-  s.recording = options.get("--write");
-  if (s.recording == "-") {
-    if (options.has("--json") || options.has("--format"))
-      return base::fail(ErrorKind::Usage, "standard output cannot hold both a recording and what is shown",
-                        {"-w FILE, and the other to standard output; or -w - | fwtrace explain - --json"});
-    s.showing.form = Form::Nothing;
-  }
-  if (options.has("--rate")) {
-    const auto rate = base::parse_number<std::uint32_t>(options.get("--rate"));
-    if (!rate || *rate == 0)
-      return base::fail(ErrorKind::Usage,
-                        "--rate \"" + options.get("--rate") + "\" is not a number of packets a second");
-    s.rate = *rate;
-  }
-  if (options.has("--for")) {
-    s.time = parse_time(options.get("--for"));
-    if (!s.time)
-      return base::fail(ErrorKind::Usage, "--for \"" + options.get("--for") + "\" is not a time",
-                        {"such as 30s, 5m, 1h"});
-  }
-  if (!options.words.empty())
-    return base::fail(ErrorKind::Usage, "\"" + options.words.front() + "\" is no word of a filter",
-                      {"a filter looks like: -p tcp --dport 80 -d 10.1.2.3",
-                       "to read a log: fwtrace explain " + options.words.front()});
-  if (filter.empty() && !s.all)
-    return base::fail(ErrorKind::Usage, "which packets?",
-                      {"name them in iptables' words: fwtrace -p tcp --dport 80",
-                       "--all traces every packet (at most " + std::to_string(s.rate) + " a second)"});
-  return s;
-}
 
 base::Stamp now_stamp() {
   base::Stamp stamp;
@@ -156,7 +69,7 @@ constexpr std::uint64_t kMuch = 10'000;  // datagrams
 // One live run: what is asked, what was armed, and how it ends.
 class Session {
  public:
-  Session(World& world, const Settings& settings, const std::vector<std::string>& words)
+  Session(World& world, const TraceSettings& settings, const std::vector<std::string>& words)
       : world_(world),
         settings_(settings),
         words_(words),
@@ -165,6 +78,9 @@ class Session {
         kernel_log_(live_.names(), live_.kernel_log(), trace::Dialect::KernelLog) {}
 
   int run() {
+    // Before a file is made, or anything is asked that needs the right.
+    if (const auto may = host::require_capability(host::Capability::NetAdmin, "live tracing"); !may)
+      return report_error(world_, may.error());
     if (const auto problem = open_recording()) return report_error(world_, *problem);
     auto capture = host::capture_rules();
     live_.capture(capture, 0);
@@ -173,15 +89,6 @@ class Session {
     auto tracing = host::Tracing::start(wish);
     if (!tracing) return report_error(world_, tracing.error());
     tracing_ = std::move(*tracing);
-    if (tracing_->plan().everything && !settings_.all && settings_.showing.filter.empty() == false) {
-      tracing_->stop();
-      return report_error(
-          world_, {ErrorKind::Usage,
-                   "with this filter every packet would be armed, since nothing of it can be tested where a "
-                   "packet comes in",
-                   {"add an address, a port or an interface; or --all, within --rate " +
-                    std::to_string(settings_.rate) + " a second"}});
-    }
     live_.set_raw_shift(tracing_->raw_shift(packet::IpVersion::V4),
                         tracing_->raw_shift(packet::IpVersion::V6));
     if (!tracing_->legacy_events()) live_.without_legacy_events();
@@ -263,10 +170,9 @@ class Session {
     if (settings_.showing.most != 0)
       line += base::with_commas(settings_.showing.most) +
               (settings_.showing.most == 1 ? " packet, " : " packets, ");
-    if (settings_.time)
-      line += base::with_commas(static_cast<std::uint64_t>(settings_.time->count()) / 1000) + " s or ";
+    if (settings_.time) line += print_time(*settings_.time) + " or ";
     else if (settings_.showing.most != 0) line.replace(line.size() - 2, 2, " or ");
-    line += settings_.showing.most == 0 && !settings_.time ? "Ctrl-C" : "Ctrl-C";
+    line += "Ctrl-C";
     world_.err.append(base::to_printable(line) + "\n");
     const auto note = [&](std::string_view what, const std::vector<std::string>& parts) {
       for (const std::string& part : parts)
@@ -281,26 +187,30 @@ class Session {
 
   void listen() {
     started_ = Clock::now();
-    tracing_->run({.datagram =
-                       [this](std::span<const std::uint8_t> bytes) {
-                         const base::Stamp at = now_stamp();
-                         if (writer_) writer_->datagram(bytes, at);
-                         netlink_.datagram(bytes, at);
-                         ++read_;
-                       },
-                   .kernel_log =
-                       [this](std::string_view text) {
-                         if (writer_) writer_->kernel_log(text, now_stamp());
-                         kernel_log_.push(text);
-                       },
+    tracing_->run({.datagram = [this](std::span<const std::uint8_t> bytes) { take_datagram(bytes); },
+                   .kernel_log = [this](std::string_view text) { take_kernel_log(text); },
                    .hole = [this](bool begins) { hole(begins); },
-                   .lost =
-                       [this](std::uint64_t messages) {
-                         if (writer_) writer_->loss(messages, now_stamp());
-                         live_.lost(messages, now_stamp());
-                         lost_since_ += messages;
-                       },
-                   .tick = [this] { return tick(); }});
+                   .lost = [this](std::uint64_t messages) { take_loss(messages); },
+                   .tick = [this] { return tick(); },
+                   .waits = [this] { return live_.is_waiting(); }});
+  }
+
+  void take_datagram(std::span<const std::uint8_t> bytes) {
+    const base::Stamp at = now_stamp();
+    live_.set_clock(steady_us());
+    if (writer_) writer_->datagram(bytes, at);
+    netlink_.datagram(bytes, at);
+    ++read_;
+  }
+  void take_kernel_log(std::string_view text) {
+    live_.set_clock(steady_us());
+    if (writer_) writer_->kernel_log(text, now_stamp());
+    kernel_log_.push(text);
+  }
+  void take_loss(std::uint64_t messages) {
+    if (writer_) writer_->loss(messages, now_stamp());
+    live_.lost(messages, now_stamp());
+    lost_since_ += messages;
   }
 
   bool tick() {
@@ -381,16 +291,10 @@ class Session {
     const auto at_most = Clock::now() + std::chrono::seconds(5);
     auto until = Clock::now() + patience_for_more;
     std::uint64_t events = live_.events();
-    tracing_->run({.datagram =
-                       [this](std::span<const std::uint8_t> bytes) {
-                         const base::Stamp at = now_stamp();
-                         if (writer_) writer_->datagram(bytes, at);
-                         netlink_.datagram(bytes, at);
-                         ++read_;
-                       },
-                   .kernel_log = [this](std::string_view text) { kernel_log_.push(text); },
+    tracing_->run({.datagram = [this](std::span<const std::uint8_t> bytes) { take_datagram(bytes); },
+                   .kernel_log = [this](std::string_view text) { take_kernel_log(text); },
                    .hole = [this](bool begins) { hole(begins); },
-                   .lost = [this](std::uint64_t messages) { live_.lost(messages, now_stamp()); },
+                   .lost = [this](std::uint64_t messages) { take_loss(messages); },
                    .tick =
                        [&] {
                          devices_.clear();
@@ -400,7 +304,8 @@ class Session {
                          if (std::exchange(events, live_.events()) != live_.events())
                            until = Clock::now() + patience_for_more;
                          return Clock::now() < std::min(until, at_most);
-                       }});
+                       },
+                   .waits = [] { return true; }});
     // The last journeys want a capture behind them.
     const auto patience = Clock::now() + std::chrono::seconds(2);
     while (!live_.enough() && Clock::now() < patience && (live_.wants_capture() || capturing_)) {
@@ -437,7 +342,7 @@ class Session {
   }
 
   World& world_;
-  const Settings& settings_;
+  const TraceSettings& settings_;
   const std::vector<std::string>& words_;
   base::Sources sources_;
   Live live_;
@@ -462,14 +367,6 @@ class Session {
 
 }  // namespace
 
-const CommandRow kTrace = {
-    "trace",
-    "FILTER",
-    "what happens to these packets on this machine, live (the word trace may be left out)",
-    kOptions,
-    kExamples,
-    true};
-
 int trace_live(const std::vector<std::string>& args, World& world) {
   const auto taken = packet::take_filter(args, options_with_value(kTrace));
   if (!taken) return report_error(world, taken.error());
@@ -479,7 +376,7 @@ int trace_live(const std::vector<std::string>& args, World& world) {
     world.out.append(print_help(kTrace));
     return kDone;
   }
-  const auto settings = to_settings(*options, taken->filter, world);
+  const auto settings = read_trace_settings(*options, taken->filter, world);
   if (!settings) return report_error(world, settings.error());
   if (!settings->where.empty()) {
     const auto target = host::NetworkNamespace::find(settings->where);

@@ -221,7 +221,7 @@ void Listener::run(const Receiver& receiver) {
     }
     if (!receiver.tick(now)) return;
     if (taken >= kMaxDrain) continue;
-    auto until = now + pace_.tick;
+    auto until = now + (receiver.waits && receiver.waits() ? pace_.soon : pace_.tick);
     if (arming_) until = std::min(until, next_refresh);
     sleep(now - last_event < pace_.quiet, until);
   }

@@ -52,6 +52,7 @@ struct ListenerPace {
   std::chrono::milliseconds nap{3};     // between drains, while events flow
   std::chrono::milliseconds quiet{50};  // without events: then poll()
   std::chrono::milliseconds tick{100};  // Receiver::tick is called at least this often
+  std::chrono::milliseconds soon{10};   // or this, while Receiver::waits
 };
 
 class Listener {
@@ -72,6 +73,8 @@ class Listener {
     std::function<void(int)> refresh_failed;
     // Another source of events, drained as often as the socket; how many it gave. See also_listen_to().
     std::function<std::size_t()> other = {};
+    // Does something wait for the time alone, without an event?
+    std::function<bool()> waits = {};
   };
 
   // `arming` may be null (nothing to refresh). `wake` is a descriptor that ends a sleep, such as StopSignals::fd();

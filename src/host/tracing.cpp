@@ -233,7 +233,8 @@ void Tracing::run(const TracingReceiver& receiver) {
                       .hole = receiver.hole,
                       .tick = tick,
                       .refresh_failed = {},
-                      .other = std::move(other)});
+                      .other = std::move(other),
+                      .waits = receiver.waits});
 }
 
 bool Tracing::set_rate(std::uint32_t packets_per_second) {

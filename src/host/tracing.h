@@ -43,6 +43,7 @@ struct TracingReceiver {
   std::function<void(bool)> hole = {};      // around the datagrams among which they are missing (Listener)
   std::function<void(std::uint64_t)> lost;  // messages that the socket lost, exact
   std::function<bool()> tick;               // at least every 100 ms; false ends run()
+  std::function<bool()> waits = {};         // while true: at least every 10 ms
 };
 
 class Tracing {

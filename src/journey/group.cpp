@@ -129,6 +129,9 @@ Hook Grouper::cached_hook(const Event& event) {
 }
 
 bool Grouper::is_in_time(const Open& open, const Event& event) const {
+  // Live the two dialects tell different times: nft's is when we read it, the log's when the packet came in, and
+  // between them lies however long we were stopped.
+  if (limits_.live) return tick_us_ - open.last_tick <= limits_.gap_us;
   const auto gap = base::elapsed_us(open.last_time, event.time);
   // Seconds-only clocks may step back by one between two lines.
   return !gap || (*gap <= limits_.gap_us && *gap >= -2'000'000);

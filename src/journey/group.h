@@ -67,6 +67,9 @@ class Grouper : public trace::Sink {
   void finish();        // gives all that is left
   // Live: the time is now `now_us` (any clock that only goes forward); gives what is over by it.
   void tick(std::int64_t now_us);
+  // Live: the same without giving: the events that follow were read at this time. The tick before them may be long
+  // ago, if we were stopped.
+  void set_clock(std::int64_t now_us) { tick_us_ = now_us; }
   // Live: what the rule of this step most likely does. A legacy event does not say, and how long to wait hangs on it.
   void ask_effects(std::function<ruleset::Effect(const Step&)> effect_of) {
     effect_of_ = std::move(effect_of);
