@@ -84,7 +84,12 @@ class Session {
     if (const auto problem = open_recording()) return report_error(world_, *problem);
     auto capture = host::capture_rules();
     live_.capture(capture, 0);
-    for (const std::string& problem : capture.problems) warn(world_, problem);
+    for (const std::string& problem : capture.problems) {
+      warn(world_, problem);
+      // The problem begins with the program that should have listed them.
+      if (problem.starts_with("nft")) nft_unread_ = true;
+      else if (problem.find("-legacy-save: ") != std::string::npos) legacy_unread_ = true;
+    }
     host::TracingWish wish = to_wish();
     auto tracing = host::Tracing::start(wish);
     if (!tracing) return report_error(world_, tracing.error());
@@ -164,8 +169,11 @@ class Session {
     std::string line = "fwtrace: tracing " + packet::print_filter(settings_.showing.filter);
     if (settings_.replies && !settings_.showing.filter.empty()) line += " and its replies";
     if (!settings_.where.empty()) line += " in " + settings_.where;
-    line += " · iptables-legacy " + base::with_commas(live_.rules().legacy_rules()) + " rules, nft " +
-            base::with_commas(live_.rules().nft_rules());
+    const auto count = [](std::uint64_t rules, bool unread) {
+      return unread ? std::string("unread") : base::with_commas(rules);
+    };
+    line += " · iptables-legacy " + count(live_.rules().legacy_rules(), legacy_unread_) + " rules, nft " +
+            count(live_.rules().nft_rules(), nft_unread_);
     line += " · stops after ";
     if (settings_.showing.most != 0)
       line += base::with_commas(settings_.showing.most) +
@@ -355,7 +363,7 @@ class Session {
   // Where packets flow, one always wants a capture. Listing the rules may not take more than a small share of the time.
   static constexpr int kCaptureShare = 10;
   static constexpr std::chrono::milliseconds kCapturePause{500};
-  bool capturing_ = false;
+  bool capturing_ = false, legacy_unread_ = false, nft_unread_ = false;
   Clock::time_point capture_asked_, next_capture_;
   std::unordered_map<std::uint32_t, base::Name> devices_;
   std::uint64_t capture_begun_ = 0, lost_since_ = 0, read_ = 0;
