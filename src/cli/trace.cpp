@@ -169,11 +169,11 @@ class Session {
     std::string line = "fwtrace: tracing " + packet::print_filter(settings_.showing.filter);
     if (settings_.replies && !settings_.showing.filter.empty()) line += " and its replies";
     if (!settings_.where.empty()) line += " in " + settings_.where;
-    const auto count = [](std::uint64_t rules, bool unread) {
-      return unread ? std::string("unread") : base::with_commas(rules);
+    const auto count = [](std::uint64_t rules, std::string_view noun, bool unread) {
+      return unread ? std::string("could not be read") : base::with_commas(rules) + std::string(noun);
     };
-    line += " · iptables-legacy " + count(live_.rules().legacy_rules(), legacy_unread_) + " rules, nft " +
-            count(live_.rules().nft_rules(), nft_unread_);
+    line += " · iptables-legacy " + count(live_.rules().legacy_rules(), " rules", legacy_unread_) + ", nft " +
+            count(live_.rules().nft_rules(), "", nft_unread_);
     line += " · stops after ";
     if (settings_.showing.most != 0)
       line += base::with_commas(settings_.showing.most) +
