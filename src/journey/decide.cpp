@@ -4,7 +4,9 @@
 
 #include "base/check.h"
 #include "journey/answer.h"
+#include "journey/decide_words.h"
 #include "journey/summary.h"
+#include "journey/vanished.h"
 
 namespace fwtrace::journey {
 namespace {
@@ -13,43 +15,6 @@ using packet::Hook;
 using packet::Packet;
 using trace::Dialect;
 using trace::EventKind;
-
-std::string text(base::Name name) { return std::string(name.text()); }
-std::string upper(Hook hook) {
-  std::string out(packet::to_text(hook));
-  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  return out;
-}
-
-// "rule 7", "the policy of FORWARD", "rule handle 12"
-std::string entry_name(const Step& step) {
-  if (step.kind == EventKind::Policy && step.rule == nullptr) return "the policy of " + text(step.chain);
-  if (step.number != 0) return "rule " + std::to_string(step.number) + " of " + text(step.chain);
-  return "a rule of " + text(step.chain);
-}
-
-std::string next_name(const Seen::Next& next) {
-  std::string out = std::string(next.place.table) + " " + upper(next.place.hook);
-  if (next.either) out += " or FORWARD";
-  return out;
-}
-
-// The chains a packet fell out of on its way to the policy: "no rule of FORWARD, FORWARD_direct decided".
-std::string fell_out_of(const Journey& journey, const Step& policy) {
-  std::vector<base::Name> chains;
-  for (const Step& step : journey.steps) {
-    if (!(step.table == policy.table) || step.hook != policy.hook) continue;
-    bool known = step.chain == policy.chain;
-    for (const base::Name& name : chains) known |= name == step.chain;
-    if (!known) chains.push_back(step.chain);
-  }
-  std::string out = text(policy.chain);
-  for (std::size_t i = 0; i < chains.size() && i < 6; ++i) out += ", " + text(chains[i]);
-  if (chains.size() > 6) out += " and " + std::to_string(chains.size() - 6) + " more";
-  return out;
-}
-
-bool hardly_filters(std::string_view table) { return table != "filter" && packet::is_iptables_table(table); }
 
 class Decider {
  public:
@@ -117,7 +82,8 @@ class Decider {
     const bool decided = is_rule_step() && lets_through(last_);
     passed(kind, decided ? accepted_by(last_) + ", and nothing behind that stopped it"
                          : "no rule stopped it: our marker behind the last chain saw it");
-    if (!is_rule_step() || !is_accept(j_.steps[*out().step].did)) out().step.reset();
+    // A policy of nat, say, decided nothing.
+    if (!is_rule_step() || !lets_through(j_.steps[*out().step])) out().step.reset();
     seen_to_its_end();
   }
 
@@ -129,42 +95,13 @@ class Decider {
       out().kind = OutcomeKind::Dropped;
       out().because =
           entry_name(last_) +
-          " was the last that it met, and it was not seen behind it: that one dropped it (its text is "
-          "not known)";
+          " was the last that it met, and it was not seen behind it: that one dropped it (its text "
+          "is not known)";
       return;
     }
     if (!is_rule_step()) out().step.reset();
-    const std::string after = place_of(j_.steps.back());
-    if (e_.legacy_unheard) {
-      out().kind = OutcomeKind::Undecided;
-      out().likely = OutcomeKind::Dropped;
-      out().because =
-          "it was not seen again " + after +
-          ": a rule of iptables-legacy may have dropped it, whose events cannot be seen here, or " +
-          "routing did";
-      return;
-    }
-    out().kind = OutcomeKind::Lost;
-    out().because = "no rule dropped it, yet it was not seen again " + after + ": ";
-    switch (j_.steps.back().hook) {
-      case Hook::Prerouting:
-      case Hook::Ingress:
-        out().because += behind_nat()
-                             ? "there stand routing (no route, rp_filter, ip_forward off, address not "
-                               "local), the TTL, and multicast that nobody here joined"
-                             : "there stand conntrack (invalid, table full), NAT, and matches that drop by "
-                               "themselves (hotdrop)";
-        break;
-      case Hook::Input:
-        out().because += "there stand matches that drop by themselves (hotdrop), and conntrack's last word";
-        break;
-      case Hook::Forward: out().because += "there stand the MTU, and matches that drop by themselves"; break;
-      case Hook::Output:
-        out().because += "there stands the way out: a new routing decision behind NAT or a mark, the MTU";
-        break;
-      default: out().because += "there stand NAT (no port left), IPsec policy and the neighbour (ARP)"; break;
-    }
-    if (matched && (last_.did == Did::Continue || last_.did == Did::Jump))
+    decide_vanished(j_, e_.legacy_unheard);
+    if (matched && out().kind == OutcomeKind::Lost && (last_.did == Did::Continue || last_.did == Did::Jump))
       out().because += "; or " + entry_name(last_) + " itself";
   }
   bool passed_a_marker_since() const {
@@ -172,21 +109,6 @@ class Decider {
       if (j_.steps[i].marker) return true;
     }
     return false;
-  }
-  // Was it seen where DNAT is done and routing comes next?
-  bool behind_nat() const {
-    for (const Step& step : j_.steps) {
-      if (step.marker == trace::Marker::Passing && step.chain.text() == "after-dnat") return true;
-    }
-    return false;
-  }
-  static std::string place_of(const Step& step) {
-    if (step.marker) {
-      const auto row = trace::find_marker(step.table.text(), step.chain.text());
-      return "behind " + std::string(packet::to_text(step.hook)) +
-             (row ? " (" + std::string(row->place) + ")" : "");
-    }
-    return "behind " + text(step.table) + " " + text(step.chain);
   }
 
   Outcome& out() { return j_.outcome; }
