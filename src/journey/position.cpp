@@ -176,7 +176,11 @@ bool Position::can_follow_nft(const Event& event, Hook hook, bool in_lo) const {
   if (devices_ != Devices::Unknown && devices != Devices::Unknown && devices != devices_) {
     const bool onwards = (devices_ == Devices::In && devices == Devices::Both) ||
                          (devices_ == Devices::Both && devices == Devices::Out) ||
-                         (devices_ == Devices::In && devices == Devices::Out);
+                         (devices_ == Devices::In && devices == Devices::Out) ||
+                         // What the kernel itself sends may name its device as the one it came in by
+                         // (neighbour discovery): postrouting shows that, output does not.
+                         (devices_ == Devices::Out && devices == Devices::Both && hook_ == Hook::Output &&
+                          hook == Hook::Postrouting);
     if (!onwards) return false;
   }
   if (event.family == packet::Family::Bridge && hook_ == Hook::Input &&
