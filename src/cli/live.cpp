@@ -32,9 +32,28 @@ bool is_error(const packet::Packet& packet, const packet::Icmp& icmp) {
   return (*icmp.type >= 3 && *icmp.type <= 5) || *icmp.type == 11 || *icmp.type == 12;
 }
 
+// Of ICMP only echo asks and answers, and only with its own id: neighbours that announce themselves, and errors, are
+// no replies to whatever else goes between the same two.
+bool may_be_tied(const packet::Packet& packet) {
+  const packet::Icmp* icmp = packet::find_icmp(packet);
+  if (icmp == nullptr) return true;
+  if (!icmp->type || !icmp->id) return false;
+  const bool six = packet.version() == packet::IpVersion::V6;
+  return six ? *icmp->type == 128 || *icmp->type == 129 : *icmp->type == 8 || *icmp->type == 0;
+}
+
+// The routing table does not say who joined a group: asked about one, it refuses or errs.
+bool is_multicast(const packet::IpAddress& address) {
+  if (address.version == packet::IpVersion::V6) return address.bytes[0] == 0xFF;
+  return address.version == packet::IpVersion::V4 && address.bytes[0] >= 224 && address.bytes[0] < 240;
+}
+
 // Of a flow's both directions the same.
 std::uint64_t flow_key(const packet::Packet& packet) {
-  return (journey::source_key(packet) ^ journey::destination_key(packet)) & ~std::uint64_t{1};
+  const packet::Icmp* icmp = packet::find_icmp(packet);
+  const std::uint64_t echo =
+      icmp != nullptr && icmp->id ? (std::uint64_t{*icmp->id} << 1 | 1U) * 0x9E3779B97F4A7C15ULL : 0;
+  return (echo ^ journey::source_key(packet) ^ journey::destination_key(packet)) & ~std::uint64_t{1};
 }
 
 }  // namespace
@@ -182,7 +201,7 @@ void Live::decide_and_show(Journey& journey) {
   journey::decide(journey, evidence);
 
   if (journey.outcome.kind == journey::OutcomeKind::Lost && ask_routing_ && journey.last_form() != nullptr &&
-      journey.last_form()->out.empty()) {
+      journey.last_form()->out.empty() && !is_multicast(journey.last_form()->destination)) {
     // Knowing why is better than a list of what may be.
     std::string& because = journey.outcome.because;
     if (const std::string said = ask_routing_(*journey.last_form()); !said.empty())
@@ -225,6 +244,7 @@ void Live::find_question(Journey& journey) {
       journey.answers = known->second.serial;
     return;
   }
+  if (!may_be_tied(*first)) return;
   for (const packet::Packet* form : {first, last}) {
     const auto known = asked_.find(flow_key(*form));
     if (known == asked_.end()) continue;
