@@ -48,6 +48,22 @@ bool is_multicast(const packet::IpAddress& address) {
   return address.version == packet::IpVersion::V4 && address.bytes[0] >= 224 && address.bytes[0] < 240;
 }
 
+// What a packet sent from here says of the one that it answers, if it refuses it: nothing listens. A rule that had done it
+// would have rejected that one.
+std::string refusal(const Journey& journey) {
+  const packet::Packet* form = journey.first_form();
+  if (form == nullptr || journey.steps.front().hook != packet::Hook::Output) return {};
+  if (const packet::Tcp* tcp = packet::find_tcp(*form)) {
+    if (!tcp->flags || (*tcp->flags & packet::kRst) == 0 || !form->ports.source) return {};
+    return "this machine refused it: nothing listens on TCP port " + std::to_string(*form->ports.source);
+  }
+  const packet::Icmp* icmp = packet::find_icmp(*form);
+  if (icmp == nullptr || !icmp->type || !icmp->code) return {};
+  const bool six = form->version() == packet::IpVersion::V6;
+  if (!(six ? *icmp->type == 1 && *icmp->code == 4 : *icmp->type == 3 && *icmp->code == 3)) return {};
+  return "this machine refused it: nothing listens on that port";
+}
+
 // Of a flow's both directions the same.
 std::uint64_t flow_key(const packet::Packet& packet) {
   const packet::Icmp* icmp = packet::find_icmp(packet);
@@ -215,6 +231,14 @@ void Live::decide_and_show(Journey& journey) {
   if (journey.copy_of == 0) ++(journey.armed ? summary_.started : summary_.unstarted);
   if (enough()) return;  // what comes after the last one asked for is not counted
   find_question(journey);
+  if (journey.outcome.kind == journey::OutcomeKind::Delivered) {
+    if (delivered_.size() >= kMaxAsked) delivered_.clear();
+    delivered_.insert(journey.serial);
+  } else if (journey.answers != 0 && delivered_.contains(journey.answers)) {
+    if (const std::string said = refusal(journey); !said.empty())
+      journey.outcome.because +=
+          "; packet " + std::to_string(journey.answers) + " was delivered, and " + said;
+  }
   const bool shown = wants(journey);
   summary_.add(journey, shown);
   if (!shown) return;

@@ -124,8 +124,8 @@ class Live final : public trace::Sink {
     std::uint64_t serial = 0;  // the newest packet of the asking direction
     std::uint64_t source = 0;  // its source_key(), where conntrack does not tell directions
   };
-  std::unordered_map<std::uint64_t, Asked> asked_;   // by flow
-  std::unordered_set<std::uint64_t> shown_serials_;  // of packets that may be answered
+  std::unordered_map<std::uint64_t, Asked> asked_;               // by flow
+  std::unordered_set<std::uint64_t> shown_serials_, delivered_;  // of packets that may be answered
 };
 
 }  // namespace fwtrace::cli

@@ -81,7 +81,7 @@ class Decider {
     const OutcomeKind kind = exit == trace::Marker::Delivered ? OutcomeKind::Delivered : way_out();
     const bool decided = is_rule_step() && lets_through(last_);
     passed(kind, decided ? accepted_by(last_) + ", and nothing behind that stopped it"
-                         : "no rule stopped it: our marker behind the last chain saw it");
+                         : "no rule stopped it: it was seen behind the last chain");
     // A policy of nat, say, decided nothing.
     if (!is_rule_step() || !lets_through(j_.steps[*out().step])) out().step.reset();
     seen_to_its_end();

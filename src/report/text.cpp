@@ -218,8 +218,9 @@ void TextReport::Impl::block(const Folded& folded) {
       labelled(to, "headers", headers);
   }
   to += '\n';
+  const std::size_t before_path = to.size();
   append_path(to, journey, sources, {every_step, style.width, paint});
-  to += '\n';
+  if (to.size() != before_path) to += '\n';
   out.wrote();
 }
 
