@@ -34,8 +34,6 @@
 namespace fwtrace::cli {
 namespace {
 
-using base::ErrorKind;
-using base::Result;
 using Clock = std::chrono::steady_clock;
 
 base::Stamp now_stamp() {
