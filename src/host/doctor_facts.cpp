@@ -96,7 +96,8 @@ LegacyTables read_legacy(Facts& facts, const std::string& names, const std::stri
   legacy.present = exists(path);
   const auto text = read_proc(path);
   legacy.readable = text.has_value();
-  for (const std::string_view name : base::split_words(text.value_or(""))) legacy.tables.emplace_back(name);
+  const std::string loaded = text.value_or("");
+  for (const std::string_view name : base::split_words(loaded)) legacy.tables.emplace_back(name);
   // Where there is no table the -save command is not run: it would load the module.
   if (legacy.tables.empty()) return legacy;
   const bool named = facts.has_tool(tool + "-legacy");  // before 1.8 the only iptables was this one

@@ -33,8 +33,11 @@ void read_names(const char* file, std::vector<std::string>& names, bool& known) 
   const std::string path = std::string("/proc/thread-self/net/") + file;
   if (access(path.c_str(), F_OK) != 0) return;  // ip_tables itself is not there
   const auto text = read_proc(path);
-  if (!text) known = false;
-  for (const std::string_view line : base::split(text.value_or(""), '\n')) {
+  if (!text) {
+    known = false;
+    return;
+  }
+  for (const std::string_view line : base::split(*text, '\n')) {
     if (!line.empty()) names.emplace_back(line);
   }
 }

@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -144,9 +144,9 @@ TEST_F(CaptureTest, ThreeSystemsSideBySide) {
 }
 
 TEST_F(CaptureTest, BridgeAndArpRulesInTheWordsOfTheirTools) {
-  if (Box::run(
-          "ebtables-nft -A FORWARD -p IPv4 --ip-proto tcp -j DROP; arptables-nft -A INPUT --opcode 1 -j DROP") !=
-      "")
+  if (!Box::run("ebtables-nft -A FORWARD -p IPv4 --ip-proto tcp -j DROP; "
+                "arptables-nft -A INPUT --opcode 1 -j DROP")
+           .empty())
     GTEST_SKIP() << "ebtables-nft or arptables-nft does not work here";
   base::Diagnostics diagnostics;
   const ruleset::Rulebook book = ruleset::read_capture(host::capture_rules(), diagnostics);

@@ -1,9 +1,9 @@
 // The listener under load: every event is received or counted as lost, and signals wake it.
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
+#include <csignal>
 #include <thread>
 
 #include "live/box.h"
