@@ -101,6 +101,7 @@ class Rsyslog {
     prctl(PR_SET_PDEATHSIG, SIGTERM);  // it ends with us, however we end
     if (getppid() != parent) _exit(1);
     const int in = open("/dev/null", O_RDONLY), out = open(said.c_str(), O_WRONLY | O_CREAT, 0600);
+    if (in < 0 || out < 0) _exit(1);
     dup2(in, 0);
     dup2(out, 1);
     dup2(out, 2);

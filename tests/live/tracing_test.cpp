@@ -189,7 +189,7 @@ TEST_F(TracingTest, KilledOnTheThirdRung) {
     EXPECT_TRUE(WIFSIGNALED(status));
     for (int i = 0; i < 200 && state() != before_; ++i) std::this_thread::sleep_for(10ms);
     EXPECT_EQ(state(), before_);
-    for (int i = 0; i < 200 && Box::run("ls " + knobs_.state_folder) != ""; ++i)
+    for (int i = 0; i < 200 && !Box::run("ls " + knobs_.state_folder).empty(); ++i)
       std::this_thread::sleep_for(10ms);
   }
 }
@@ -311,7 +311,7 @@ TEST_F(TracingTest, WhatAKilledRunLeftIsPutBackAndSaid) {
     _exit(1);
   }
   int guardian = 0;
-  for (int i = 0; i < 200 && Box::run("nft list tables") == ""; ++i) std::this_thread::sleep_for(10ms);
+  for (int i = 0; i < 200 && Box::run("nft list tables").empty(); ++i) std::this_thread::sleep_for(10ms);
   for (const int pid : host::list_processes()) {
     const auto process = host::find_process(pid);
     if (process && process->parent == child && process->name == "fwtrace-guard") guardian = pid;
