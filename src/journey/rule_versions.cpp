@@ -230,11 +230,9 @@ ruleset::Effect RuleVersions::effect_of(const Step& step) const {
 
 std::uint64_t RuleVersions::legacy_rules() const {
   std::uint64_t count = 0;
-  for (const Version* version = versions_.empty() ? nullptr : &versions_.back(); version != nullptr;
-       version = nullptr) {
-    for (const auto& ruleset : version->book->rulesets)
-      count += ruleset.backend == Backend::Legacy ? ruleset.rule_count() : 0;
-  }
+  if (versions_.empty()) return count;
+  for (const ruleset::Ruleset& ruleset : versions_.back().book->rulesets)
+    count += ruleset.backend == Backend::Legacy ? ruleset.rule_count() : 0;
   return count;
 }
 
